@@ -1,0 +1,76 @@
+"""Every exception gapless raises: what was given, what was wanted, and what to do."""
+
+from __future__ import annotations
+
+__all__ = [
+    "CollectionLocked",
+    "CorruptFile",
+    "DuplicateId",
+    "GaplessError",
+    "InvalidArgument",
+    "InvalidVector",
+    "MissingExtra",
+    "MissingModelFile",
+    "NotACollection",
+    "SchemaMismatch",
+    "SpaceMismatch",
+    "UnknownField",
+    "UnknownId",
+    "UnreadableImage",
+]
+
+
+class GaplessError(Exception):
+    """Base of every error of this package."""
+
+
+class InvalidArgument(GaplessError, ValueError):
+    """An argument is outside its allowed values."""
+
+
+class InvalidVector(InvalidArgument):
+    """A vector has the wrong dimension, or is zero, NaN or infinite."""
+
+
+class DuplicateId(InvalidArgument):
+    """An id occurs twice in one call, or is already in the index."""
+
+
+class UnknownId(InvalidArgument):
+    """An id is not in the index or collection."""
+
+
+class UnknownField(InvalidArgument):
+    """A field or space name is not in the schema."""
+
+
+class SchemaMismatch(InvalidArgument):
+    """The schema given does not agree with the one on disk, or with itself."""
+
+
+class UnreadableImage(InvalidArgument):
+    """An image cannot be opened or decoded."""
+
+
+class SpaceMismatch(GaplessError, TypeError):
+    """Vectors of two spaces were to be compared; distances across spaces mean nothing."""
+
+
+class CorruptFile(GaplessError, OSError):
+    """A file is damaged; the message names the file, the section and the offset."""
+
+
+class NotACollection(GaplessError, OSError):
+    """A folder holds no gapless collection."""
+
+
+class CollectionLocked(GaplessError, OSError):
+    """Another process has the collection open for writing."""
+
+
+class MissingModelFile(GaplessError, FileNotFoundError):
+    """A model folder lacks a file that the encoder needs."""
+
+
+class MissingExtra(GaplessError, ImportError):
+    """An optional dependency is not installed."""
