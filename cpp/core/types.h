@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+
+namespace gapless {
+
+using Label = std::int64_t;  // the caller's id of a row; never negative
+using Slot = std::uint32_t;  // a row's place in an index; reused after a removal
+
+inline constexpr Label kNoLabel = -1;
+inline constexpr Slot kNoSlot = std::numeric_limits<Slot>::max();
+inline constexpr float kNoScore = -std::numeric_limits<float>::infinity();
+
+// One answer. Higher scores are better; equal scores rank by ascending label.
+struct Hit {
+  float score;
+  Label label;
+};
+
+inline bool better(const Hit& a, const Hit& b) {
+  return a.score != b.score ? a.score > b.score : a.label < b.label;
+}
+
+}  // namespace gapless

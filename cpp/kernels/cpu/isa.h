@@ -1,0 +1,14 @@
+#pragma once
+
+#include "kernels/kernels.h"
+
+// One table for each instruction set, each defined in the file of its name. Constant-initialised:
+// no code of an instruction set may run before dispatch has seen the CPU.
+namespace gapless {
+
+extern const Kernels kScalarKernels;
+extern const Kernels kAvx2Kernels;
+extern const Kernels kAvx512Kernels;
+extern const Kernels kNeonKernels;
+
+}  // namespace gapless
