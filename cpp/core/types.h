@@ -11,6 +11,7 @@ using Slot = std::uint32_t;  // a row's place in an index; reused after a remova
 
 inline constexpr Label kNoLabel = -1;
 inline constexpr Slot kNoSlot = std::numeric_limits<Slot>::max();
+inline constexpr std::size_t kMaxSlots = std::size_t{1} << 30;  // leaves two bits for tags
 inline constexpr float kNoScore = -std::numeric_limits<float>::infinity();
 
 // One answer. Higher scores are better; equal scores rank by ascending label.

@@ -23,7 +23,8 @@ struct Kernels {
                      const Slot* slots, std::size_t count, float* out);
   // scores[i] = (scores[i] + c) * r[i]
   void (*affine_score)(float* scores, float c, const float* r, std::size_t count);
-  // out = in / |in|; returns |in|. Zero, NaN or infinite norms are returned and `out` is unspecified.
+  // out = in / |in|; returns |in|. Zero, NaN or infinite norms are returned and `out` is
+  // unspecified.
   double (*normalise)(const float* in, float* out, std::size_t dim);
   // Writes every i with scores[i] >= threshold, ascending, and returns how many: the filter in
   // front of a top-k heap.

@@ -35,7 +35,6 @@ struct Simd {
 
 }  // namespace
 
-const Kernels kAvx2Kernels = {"avx2",       dot,       dot_rows, dot_gather,
-                              affine_score, normalise, at_least};
+const Kernels kAvx2Kernels = {"avx2", dot, dot_rows, dot_gather, affine_score, normalise, at_least};
 
 }  // namespace gapless

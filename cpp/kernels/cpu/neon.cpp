@@ -33,7 +33,6 @@ struct Simd {
 
 }  // namespace
 
-const Kernels kNeonKernels = {"neon",       dot,       dot_rows, dot_gather,
-                              affine_score, normalise, at_least};
+const Kernels kNeonKernels = {"neon", dot, dot_rows, dot_gather, affine_score, normalise, at_least};
 
 }  // namespace gapless

@@ -2,6 +2,8 @@
 
 namespace gapless {
 
-std::string cuda_status() { return "not built in: no CUDA compiler was found, or GAPLESS_CUDA=OFF"; }
+std::string cuda_status() {
+  return "not built in: no CUDA compiler was found, or GAPLESS_CUDA=OFF";
+}
 
 }  // namespace gapless

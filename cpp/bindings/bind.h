@@ -1,0 +1,21 @@
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <memory>
+
+#include "index/filter.h"
+
+// One function for each part of the module, called by module.cpp; each only converts and calls.
+namespace gapless::bindings {
+
+void bind_errors();
+void bind_kernels(pybind11::module_& module);
+void bind_alignment(pybind11::module_& module);
+void bind_index(pybind11::module_& module);
+void bind_query(pybind11::module_& module);
+
+// None, 1-d integers (ids) or 1-d uint8 (a packed bitset over ids).
+std::shared_ptr<const Filter> as_filter(const pybind11::object& filter);
+
+}  // namespace gapless::bindings

@@ -1,0 +1,268 @@
+#include <pybind11/stl.h>
+#include <pybind11/stl/filesystem.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "bindings/bind.h"
+#include "bindings/numpy.h"
+#include "core/error.h"
+#include "index/flat.h"
+#include "index/hnsw.h"
+#include "store/segment.h"
+
+namespace gapless::bindings {
+
+std::shared_ptr<const Filter> as_filter(const py::object& filter) {
+  if (filter.is_none()) return nullptr;
+  auto found = std::make_shared<Filter>();
+  const py::array given = py::array::ensure(filter);
+  if (given && given.dtype().kind() == 'b') {
+    throw InvalidArgument(
+        "the filter is a bool array; give ids, or "
+        "numpy.packbits(mask, bitorder='little')");
+  }
+  if (given && given.ndim() == 1 && given.dtype().equal(py::dtype::of<std::uint8_t>())) {
+    const auto bits = py::array_t<std::uint8_t, py::array::c_style>::ensure(given);
+    found->kind = Filter::Kind::kBits;
+    found->bits.assign(bits.data(), bits.data() + bits.size());
+    return found;
+  }
+  const Labels labels = as_labels(filter);
+  found->labels.assign(labels.data(), labels.data() + labels.size());
+  std::sort(found->labels.begin(), found->labels.end());
+  return found;
+}
+
+namespace {
+
+Labels add(Index& index, const py::object& vectors, const py::object& ids,
+           std::optional<py::ssize_t> threads) {
+  const Rows rows = as_rows(vectors, index.dim(), false, "vectors");
+  const std::size_t workers = as_threads(threads);
+  Labels labels;
+  const Label* given = nullptr;
+  if (!ids.is_none()) {
+    labels = as_labels(ids);
+    given = labels.data();
+    if (static_cast<std::size_t>(labels.size()) != rows.count) {
+      throw InvalidArgument(std::to_string(labels.size()) + " ids for " +
+                            std::to_string(rows.count) + " vectors; give one each");
+    }
+  }
+  std::vector<Label> added;
+  {
+    const py::gil_scoped_release release;
+    added = index.add(rows.data(), rows.count, given, workers);
+  }
+  return as_array(std::move(added));
+}
+
+void update(Index& index, const py::object& ids, const py::object& vectors,
+            std::optional<py::ssize_t> threads) {
+  const Rows rows = as_rows(vectors, index.dim(), false, "vectors");
+  const Labels labels = as_labels(ids);
+  const std::size_t workers = as_threads(threads);
+  if (static_cast<std::size_t>(labels.size()) != rows.count) {
+    throw InvalidArgument(std::to_string(labels.size()) + " ids for " + std::to_string(rows.count) +
+                          " vectors; give one each");
+  }
+  const Label* given = labels.data();
+  const py::gil_scoped_release release;
+  index.update(given, rows.data(), rows.count, workers);
+}
+
+void remove(Index& index, const py::object& ids) {
+  const Labels labels = as_labels(ids);
+  const Label* given = labels.data();
+  const auto count = static_cast<std::size_t>(labels.size());
+  const py::gil_scoped_release release;
+  index.remove(given, count);
+}
+
+py::tuple search(const Index& index, const py::object& queries, py::ssize_t k,
+                 std::optional<py::ssize_t> ef, const std::optional<std::string>& query_modality,
+                 const py::object& filter, std::optional<py::ssize_t> threads) {
+  const Rows rows = as_rows(queries, 0, true, "queries");
+  SearchOptions options;
+  options.k = as_count(k, "k");
+  options.ef = ef ? as_count(*ef, "ef") : 0;
+  options.query_modality = query_modality.value_or("");
+  const std::shared_ptr<const Filter> kept = as_filter(filter);
+  options.filter = kept.get();
+  options.threads = as_threads(threads);
+  const auto count = static_cast<py::ssize_t>(rows.count);
+  Floats scores({count, k});
+  Labels labels({count, k});
+  float* to_scores = scores.mutable_data();
+  Label* to_labels = labels.mutable_data();
+  {
+    const py::gil_scoped_release release;
+    index.search(rows.data(), rows.dim, rows.count, options, to_scores, to_labels);
+  }
+  return py::make_tuple(scores, labels);
+}
+
+Floats score(const Index& index, const py::object& query, const py::object& ids,
+             const std::optional<std::string>& query_modality) {
+  const Rows row = as_rows(query, 0, true, "queries");
+  if (row.count != 1) throw InvalidArgument("score takes one query");
+  const Labels labels = as_labels(ids);
+  Floats scores(labels.size());
+  float* to = scores.mutable_data();
+  const Label* given = labels.data();
+  const auto count = static_cast<std::size_t>(labels.size());
+  {
+    const py::gil_scoped_release release;
+    index.score(row.data(), row.dim, query_modality.value_or(""), given, count, to);
+  }
+  return scores;
+}
+
+Floats vectors(const Index& index, const py::object& ids) {
+  const Labels labels = as_labels(ids);
+  Floats out({labels.size(), static_cast<py::ssize_t>(index.dim())});
+  float* to = out.mutable_data();
+  const Label* given = labels.data();
+  const auto count = static_cast<std::size_t>(labels.size());
+  {
+    const py::gil_scoped_release release;
+    index.vectors(given, count, to);
+  }
+  return out;
+}
+
+py::array_t<bool> contains(const Index& index, const py::object& ids) {
+  const Labels labels = as_labels(ids);
+  py::array_t<bool> found(labels.size());
+  index.contains(labels.data(), static_cast<std::size_t>(labels.size()), found.mutable_data());
+  return found;
+}
+
+void save(Index& index, const std::filesystem::path& path) {
+  const py::gil_scoped_release release;
+  index.save(
+      [&](const Sections& sections) { write_segment(path.string(), index.kind(), sections); });
+}
+
+template <typename T>
+std::shared_ptr<T> load(const std::filesystem::path& path) {
+  const py::gil_scoped_release release;
+  const Segment segment = Segment::read(path.string());
+  if (segment.kind() != T::kKind) {
+    throw InvalidArgument(path.string() + " holds an index of kind '" + segment.kind() +
+                          "', not '" + T::kKind + "'; load it with the class of its kind");
+  }
+  try {
+    return std::static_pointer_cast<T>(
+        std::shared_ptr<Index>(restore_index(segment.kind(), segment.sections())));
+  } catch (const Corruption& corruption) {
+    throw segment.damage(corruption.section, corruption.what);
+  }
+}
+
+constexpr const char* kSearchDoc =
+    R"(Return the k best rows of each query as (scores float32 (nq, k), ids int64 (nq, k)).
+
+queries is (nq, dim), or (dim,) for one. Scores are aligned cosines in [-1, 1], best first, ties by
+ascending id; short rows end in -inf and -1. `query_modality` picks the query map of the alignment,
+`filter` is an array of ids or a packed bitset over ids (numpy.packbits(mask, bitorder="little")),
+and threads=None means all cores for a batch and the calling thread for one query.
+
+Raises InvalidVector for a query of another dim, zero or not finite; InvalidArgument for k < 1 or a
+modality that the alignment has no map for.)";
+
+}  // namespace
+
+void bind_index(py::module_& module) {
+  py::class_<Index, std::shared_ptr<Index>>(
+      module, "Index", "What FlatIndex and HnswIndex share: unit rows under int64 ids.")
+      .def("add", &add, py::arg("vectors"), py::arg("ids") = py::none(),
+           py::arg("threads") = py::none(),
+           R"(Add rows (n, dim), normalising them, and return their ids (n,).
+
+Without ids, rows are numbered on from the largest id there ever was. Raises InvalidVector (wrong
+dim, or a row that is zero, NaN or infinite), DuplicateId, InvalidArgument; then nothing was added.)")
+      .def(
+          "update", &update, py::arg("ids"), py::arg("vectors"), py::arg("threads") = py::none(),
+          "Replace the rows of ids that are present. Raises UnknownId, DuplicateId, InvalidVector.")
+      .def("remove", &remove, py::arg("ids"),
+           "Remove rows. Raises UnknownId or DuplicateId; then nothing was removed.")
+      .def("score", &score, py::arg("query"), py::arg("ids"),
+           py::arg("query_modality") = py::none(),
+           "Return the exact aligned scores (n,) of one query with given ids; NaN for absent ones.")
+      .def("vectors", &vectors, py::arg("ids"),
+           "Return the unit rows (n, dim) of ids. Raises UnknownId.")
+      .def("contains", &contains, py::arg("ids"), "Return for each id whether it has a row.")
+      .def(
+          "ids", [](const Index& index) { return as_array(index.labels()); },
+          "Return all ids, ascending.")
+      .def(
+          "set_alignment",
+          [](Index& index, std::shared_ptr<Alignment> alignment) {
+            const py::gil_scoped_release release;
+            index.set_alignment(std::move(alignment));
+          },
+          py::arg("alignment"),
+          R"(Score through this alignment from now on; None for raw cosines.
+
+One pass over the rows computes a float for each; no row and no graph is rewritten.)")
+      .def_property_readonly(
+          "alignment",
+          [](const Index& index) { return std::const_pointer_cast<Alignment>(index.alignment()); },
+          "The alignment in use, or None.")
+      .def("save", &save, py::arg("path"),
+           "Write the index and its alignment to one checksummed file, whole or not at all.")
+      .def_property_readonly("dim", &Index::dim, "Dimension of the rows.")
+      .def_property_readonly("memory_bytes", &Index::memory_bytes,
+                             "Bytes that rows, ids and graph occupy.")
+      .def("__len__", &Index::size);
+
+  py::class_<FlatIndex, Index, std::shared_ptr<FlatIndex>>(
+      module, "FlatIndex", "Exact search: every row is scored. Safe to use from many threads.")
+      .def(py::init(
+               [](py::ssize_t dim) { return std::make_shared<FlatIndex>(as_count(dim, "dim")); }),
+           py::arg("dim"))
+      .def(
+          "search",
+          [](const FlatIndex& index, const py::object& queries, py::ssize_t k,
+             const std::optional<std::string>& query_modality, const py::object& filter,
+             std::optional<py::ssize_t> threads) {
+            return search(index, queries, k, std::nullopt, query_modality, filter, threads);
+          },
+          py::arg("queries"), py::arg("k"), py::arg("query_modality") = py::none(),
+          py::arg("filter") = py::none(), py::arg("threads") = py::none(), kSearchDoc)
+      .def_static("load", &load<FlatIndex>, py::arg("path"),
+                  "Read a saved index. Raises CorruptFile naming file, section and offset.");
+
+  py::class_<HnswIndex, Index, std::shared_ptr<HnswIndex>>(
+      module, "HnswIndex",
+      R"(Approximate search in a hierarchical navigable small world graph (arXiv 1603.09320).
+
+m is the number of links of a row on the upper levels (twice that on the base level), 2 to 512;
+ef_construction the effort of an insertion; seed fixes the levels. Rows may be added, updated and
+removed at any time, beside searches. Safe to use from many threads.)")
+      .def(py::init(
+               [](py::ssize_t dim, py::ssize_t m, py::ssize_t ef_construction, std::uint64_t seed) {
+                 HnswOptions options;
+                 options.m = as_count(m, "m");
+                 options.ef_construction = as_count(ef_construction, "ef_construction");
+                 options.seed = seed;
+                 return std::make_shared<HnswIndex>(as_count(dim, "dim"), options);
+               }),
+           py::arg("dim"), py::arg("m") = 32, py::arg("ef_construction") = 200, py::arg("seed") = 0)
+      .def("search", &search, py::arg("queries"), py::arg("k"), py::arg("ef") = py::none(),
+           py::arg("query_modality") = py::none(), py::arg("filter") = py::none(),
+           py::arg("threads") = py::none(),
+           (std::string(kSearchDoc) +
+            "\n\n`ef` is the effort: rows kept while walking, at least k (default 64). More of it "
+            "finds more\nof the true neighbours and takes longer.")
+               .c_str())
+      .def_property_readonly("m", [](const HnswIndex& index) { return index.options().m; })
+      .def_property_readonly("ef_construction",
+                             [](const HnswIndex& index) { return index.options().ef_construction; })
+      .def_static("load", &load<HnswIndex>, py::arg("path"),
+                  "Read a saved index. Raises CorruptFile naming file, section and offset.");
+}
+
+}  // namespace gapless::bindings

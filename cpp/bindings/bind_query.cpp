@@ -1,0 +1,216 @@
+#include <pybind11/stl.h>
+
+#include "bindings/bind.h"
+#include "bindings/numpy.h"
+#include "core/error.h"
+#include "query/fuse.h"
+#include "query/search.h"
+
+namespace gapless::bindings {
+namespace {
+
+FusionOptions as_fusion(const std::string& method, double rrf_k, int rank_base, double lower) {
+  FusionOptions options;
+  options.method = fusion_method(method);
+  options.rrf_k = rrf_k;
+  options.rank_base = rank_base;
+  options.lower = lower;
+  return options;
+}
+
+// A list as the caller gives it: scores and ids of one query (n,) or of a batch (nq, n).
+struct GivenList {
+  Doubles scores;
+  Labels ids;
+};
+
+GivenList as_list(const py::handle& given, std::size_t list) {
+  const std::string where = "list " + std::to_string(list);
+  if (!py::isinstance<py::sequence>(given) || py::len(given) != 2) {
+    throw InvalidArgument(where + " is not a pair (scores, ids)");
+  }
+  const auto pair = py::reinterpret_borrow<py::sequence>(given);
+  GivenList found{Doubles::ensure(pair[0]), Labels::ensure(pair[1])};
+  if (!found.scores || !found.ids || found.scores.ndim() != found.ids.ndim() ||
+      found.scores.size() != found.ids.size() || found.ids.ndim() < 1 || found.ids.ndim() > 2) {
+    PyErr_Clear();
+    throw InvalidArgument(where + " needs scores and ids of one shape, (n,) or (nq, n)");
+  }
+  return found;
+}
+
+std::vector<Moments> as_cohorts(const std::optional<std::vector<py::object>>& cohorts,
+                                std::size_t lists) {
+  if (!cohorts || cohorts->size() != lists) {
+    throw InvalidArgument(
+        "'cohort' needs cohorts=: for each list the query's scores against a "
+        "background sample");
+  }
+  std::vector<Moments> found;
+  for (const py::object& cohort : *cohorts) {
+    const Doubles scores = Doubles::ensure(cohort);
+    if (!scores || scores.size() < 2) {
+      PyErr_Clear();
+      throw InvalidArgument("a cohort needs at least 2 scores, better 1,000");
+    }
+    found.push_back(moments({scores.data(), scores.data() + scores.size()}));
+  }
+  return found;
+}
+
+py::tuple fuse_lists(const py::sequence& lists, py::ssize_t k, const std::string& method,
+                     const std::optional<std::vector<double>>& weights, double rrf_k, int rank_base,
+                     double lower, const std::optional<std::vector<py::object>>& cohorts) {
+  const std::size_t most = as_count(k, "k");
+  const FusionOptions options = as_fusion(method, rrf_k, rank_base, lower);
+  std::vector<GivenList> given;
+  for (const py::handle list : lists) given.push_back(as_list(list, given.size()));
+  if (given.empty()) throw InvalidArgument("there are no lists to fuse; give at least one");
+  const std::vector<double> scale = weights.value_or(std::vector<double>(given.size(), 1.0));
+  if (scale.size() != given.size()) {
+    throw InvalidArgument(std::to_string(scale.size()) + " weights for " +
+                          std::to_string(given.size()) + " lists; give one each");
+  }
+  check_fusion(options, scale);
+  const bool batch = given[0].ids.ndim() == 2;
+  const std::size_t queries = batch ? static_cast<std::size_t>(given[0].ids.shape(0)) : 1;
+  for (const GivenList& list : given) {
+    if ((list.ids.ndim() == 2) == batch &&
+        (!batch || static_cast<std::size_t>(list.ids.shape(0)) == queries)) {
+      continue;
+    }
+    throw InvalidArgument(
+        "lists are of different batches; give the same number of queries to each");
+  }
+  std::vector<Moments> background(given.size());
+  if (options.method == FusionMethod::kCohort) {
+    if (batch) throw InvalidArgument("'cohort' takes one query at a time");
+    background = as_cohorts(cohorts, given.size());
+  }
+  std::vector<double> scores;
+  std::vector<Label> labels;
+  std::size_t longest = 0;
+  std::vector<Fused> fused(queries);
+  std::vector<RankTable> tables(queries);
+  {
+    const py::gil_scoped_release release;
+    for (std::size_t q = 0; q < queries; ++q) {
+      tables[q].lists = given.size();
+      tables[q].cohorts = background;
+      for (std::size_t i = 0; i < given.size(); ++i) {
+        const auto depth = static_cast<std::size_t>(given[i].ids.shape(given[i].ids.ndim() - 1));
+        tables[q].add_list(i, given[i].scores.data() + q * depth, given[i].ids.data() + q * depth,
+                           depth);
+      }
+      fused[q] = fuse(tables[q], scale, options, most);
+      longest = std::max(longest, fused[q].items.size());
+    }
+    // A batch is padded as searches are; a single ranking is as long as it is.
+    const std::size_t width = batch ? most : longest;
+    for (std::size_t q = 0; q < queries; ++q) {
+      for (std::size_t i = 0; i < width; ++i) {
+        const bool there = i < fused[q].items.size();
+        scores.push_back(there ? fused[q].scores[i] : static_cast<double>(kNoScore));
+        labels.push_back(there ? tables[q].labels[fused[q].items[i]] : kNoLabel);
+      }
+    }
+  }
+  if (!batch) return py::make_tuple(as_array(std::move(scores)), as_array(std::move(labels)));
+  const std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(queries), k};
+  return py::make_tuple(as_array(std::move(scores), shape), as_array(std::move(labels), shape));
+}
+
+FieldSearch make_search(std::shared_ptr<Index> index, const py::object& query, double weight,
+                        std::optional<py::ssize_t> ef,
+                        const std::optional<std::string>& query_modality, const py::object& filter,
+                        const py::object& cohort) {
+  const Rows row = as_rows(query, 0, true, "queries");
+  if (row.count != 1) throw InvalidArgument("a FieldSearch takes one query");
+  FieldSearch search;
+  search.index = std::move(index);
+  search.query.assign(row.data(), row.data() + row.dim);
+  search.weight = weight;
+  search.ef = ef ? as_count(*ef, "ef") : 0;
+  search.query_modality = query_modality.value_or("");
+  search.filter = as_filter(filter);
+  if (!cohort.is_none()) {
+    const Labels labels = as_labels(cohort);
+    search.cohort.assign(labels.data(), labels.data() + labels.size());
+  }
+  return search;
+}
+
+FusedHits run(const std::vector<FieldSearch>& searches, py::ssize_t k, const std::string& method,
+              std::optional<py::ssize_t> depth, double rrf_k, int rank_base, double lower) {
+  const std::size_t most = as_count(k, "k");
+  const std::size_t deep = depth ? as_count(*depth, "depth") : 0;
+  const FusionOptions options = as_fusion(method, rrf_k, rank_base, lower);
+  const py::gil_scoped_release release;
+  return search_fields(searches, most, deep, options);
+}
+
+template <typename T>
+auto matrix(std::vector<T> FusedHits::*values) {
+  return [values](const FusedHits& hits) {
+    return as_array(std::vector<T>(hits.*values), {static_cast<py::ssize_t>(hits.labels.size()),
+                                                   static_cast<py::ssize_t>(hits.lists)});
+  };
+}
+
+}  // namespace
+
+void bind_query(py::module_& module) {
+  module.def("fuse", &fuse_lists, py::arg("lists"), py::arg("k"), py::arg("method") = "rrf",
+             py::arg("weights") = py::none(), py::kw_only(), py::arg("rrf_k") = 60.0,
+             py::arg("rank_base") = 1, py::arg("lower") = -1.0, py::arg("cohorts") = py::none(),
+             R"(Merge ranked lists [(scores, ids), ...], each best first, into the k best.
+
+Lists are (n,), or (nq, n) for a batch; an id of -1 ends a row. Returns (scores float64, ids int64).
+With s a list's score of an item and w the list's weight, summed over the lists that hold the item:
+
+rrf      w / (rrf_k + rank), the best rank being rank_base      (Cormack et al. 2009)
+convex   w (s - lower) / (max - lower) / sum of all w           (TM2C2, arXiv 2210.11934)
+minmax   w (s - min) / (max - min)
+zscore   w (s - mean) / std of the list
+cohort   w (s - mean) / std of `cohorts`: the query's scores against a background sample, by list
+combmax  the largest w s
+
+Equal scores rank by ascending id. Raises InvalidArgument for unsorted lists, NaN, an id twice in a
+list, or unusable numbers.)");
+
+  py::class_<FieldSearch>(module, "FieldSearch", R"(One list of a mixed-modality query.
+
+A query vector (dim,) against an index, with its weight, effort, query modality, filter, and for the
+method "cohort" the ids of background rows (those no longer present are skipped).)")
+      .def(py::init(&make_search), py::arg("index"), py::arg("query"), py::kw_only(),
+           py::arg("weight") = 1.0, py::arg("ef") = py::none(),
+           py::arg("query_modality") = py::none(), py::arg("filter") = py::none(),
+           py::arg("cohort") = py::none());
+
+  py::class_<FusedHits>(module, "FusedHits",
+                        "A fused ranking of n items, and what each list said of each item.")
+      .def_property_readonly(
+          "scores", [](const FusedHits& h) { return as_array(std::vector<double>(h.scores)); },
+          "Fused scores (n,), best first.")
+      .def_property_readonly(
+          "ids", [](const FusedHits& h) { return as_array(std::vector<Label>(h.labels)); },
+          "Ids (n,).")
+      .def_property_readonly("ranks", matrix(&FusedHits::ranks),
+                             "Ranks (n, lists) from 1; 0 where the list did not retrieve the item.")
+      .def_property_readonly("raw", matrix(&FusedHits::raw),
+                             "Aligned scores (n, lists), completed; NaN where there is no row.")
+      .def_property_readonly("normalised", matrix(&FusedHits::normalised),
+                             "What each list gave before its weight (n, lists); NaN for nothing.")
+      .def("__len__", [](const FusedHits& h) { return h.labels.size(); });
+
+  module.def("search_fields", &run, py::arg("searches"), py::arg("k"), py::arg("method") = "rrf",
+             py::kw_only(), py::arg("depth") = py::none(), py::arg("rrf_k") = 60.0,
+             py::arg("rank_base") = 1, py::arg("lower") = -1.0,
+             R"(Search several fields, complete and fuse in one native call; returns FusedHits.
+
+Each field is searched `depth` deep (default max(k, 100)). An item found in one field gets its exact
+score in every other where it has a row; "rrf" ignores these completed scores, and lists' means,
+deviations and ranges come from what was retrieved. Methods and errors are those of fuse().)");
+}
+
+}  // namespace gapless::bindings

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/types.h"
+
+namespace gapless::bindings {
+
+namespace py = pybind11;
+
+using Floats = py::array_t<float, py::array::c_style>;
+using Doubles = py::array_t<double, py::array::c_style>;
+using Labels = py::array_t<Label, py::array::c_style>;
+
+// (n, dim) rows as C-order float32; one row may come as (dim,). InvalidVector for another shape,
+// dim (when `dim` is not 0) or a dtype that is no number.
+struct Rows {
+  Floats array;
+  std::size_t count = 0;
+  std::size_t dim = 0;
+  const float* data() const { return array.data(); }
+};
+Rows as_rows(const py::object& vectors, std::size_t dim, bool single_allowed, const char* what);
+
+// 1-d integers; InvalidArgument otherwise.
+Labels as_labels(const py::object& ids);
+
+// `threads` as the engine takes it: 0 for None; InvalidArgument below 1.
+std::size_t as_threads(std::optional<py::ssize_t> threads);
+// A count that must be at least 1, named in the message.
+std::size_t as_count(py::ssize_t value, const char* name);
+
+// An array over a vector's values, which it takes over.
+template <typename T>
+py::array_t<T> as_array(std::vector<T>&& values, std::vector<py::ssize_t> shape) {
+  auto* owner = new std::vector<T>(std::move(values));
+  const py::capsule free(owner, [](void* p) { delete static_cast<std::vector<T>*>(p); });
+  return py::array_t<T>(std::move(shape), owner->data(), free);
+}
+template <typename T>
+py::array_t<T> as_array(std::vector<T>&& values) {
+  const auto count = static_cast<py::ssize_t>(values.size());
+  return as_array(std::move(values), {count});
+}
+
+}  // namespace gapless::bindings

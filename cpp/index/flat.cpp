@@ -1,0 +1,74 @@
+#include "index/flat.h"
+
+#include <algorithm>
+
+#include "core/thread_pool.h"
+#include "kernels/kernels.h"
+
+namespace gapless {
+namespace {
+
+// A block of rows is scored against a group of queries while it lies in the second-level cache.
+constexpr std::size_t kBlockBytes = 256 * 1024;
+constexpr std::size_t kQueryGroup = 32;
+
+}  // namespace
+
+std::unique_ptr<FlatIndex> FlatIndex::restore(std::size_t dim, const SectionReader& reader) {
+  auto index = std::make_unique<FlatIndex>(dim);
+  index->restore_rows(reader);
+  return index;
+}
+
+void FlatIndex::erase(const std::vector<Slot>& slots) {
+  for (const Slot slot : slots) rows_.recycle(slot);
+}
+
+void FlatIndex::scan_all(const PreparedQuery* queries, std::size_t count, TopK* best) const {
+  const std::size_t row_bytes = rows_.stride() * sizeof(float);
+  const std::size_t block = std::max<std::size_t>(16, kBlockBytes / row_bytes);
+  std::vector<float> scores(block);
+  std::vector<std::uint32_t> positions(block);
+  for (std::size_t begin = 0; begin < rows_.slots(); begin += block) {
+    const std::size_t rows = std::min(block, rows_.slots() - begin);
+    const float* first = rows_.vector(static_cast<Slot>(begin));
+    for (std::size_t q = 0; q < count; ++q) {
+      const Scorer scorer_of_q = scorer(queries[q]);
+      kernels().dot_rows(scorer_of_q.query, first, rows_.stride(), dim(), rows, scores.data());
+      if (scorer_of_q.scales != nullptr) {
+        kernels().affine_score(scores.data(), scorer_of_q.c, scorer_of_q.scales + begin, rows);
+      }
+      const std::size_t found =
+          kernels().at_least(scores.data(), rows, best[q].threshold(), positions.data());
+      for (std::size_t i = 0; i < found; ++i) {
+        const Label label = rows_.label(static_cast<Slot>(begin + positions[i]));
+        if (label != kNoLabel) best[q].push({scores[positions[i]], label});
+      }
+    }
+  }
+}
+
+void FlatIndex::search_rows(const std::vector<PreparedQuery>& queries, const SlotFilter* filter,
+                            const SearchOptions& options, float* scores, Label* labels) const {
+  const std::vector<Slot> allowed = filter == nullptr ? std::vector<Slot>() : filter->slots();
+  parallel_for(queries.size(), options.threads, kQueryGroup,
+               [&](std::size_t begin, std::size_t end) {
+                 for (std::size_t group = begin; group < end; group += kQueryGroup) {
+                   const std::size_t count = std::min(kQueryGroup, end - group);
+                   std::vector<TopK> best(count, TopK(options.k));
+                   if (filter == nullptr) {
+                     scan_all(&queries[group], count, best.data());
+                   } else {
+                     for (std::size_t q = 0; q < count; ++q) {
+                       scan(queries[group + q], allowed, best[q]);
+                     }
+                   }
+                   for (std::size_t q = 0; q < count; ++q) {
+                     const std::size_t at = (group + q) * options.k;
+                     best[q].write(scores + at, labels + at);
+                   }
+                 }
+               });
+}
+
+}  // namespace gapless

@@ -1,0 +1,146 @@
+#include <algorithm>
+#include <cmath>
+
+#include "core/thread_pool.h"
+#include "index/hnsw.h"
+#include "index/hnsw_search.inc"
+#include "kernels/kernels.h"
+
+namespace gapless {
+namespace {
+
+// A link to c is dropped when a kept one is nearer to c than the row is, by this factor on squared
+// distance: 1 is the paper's rule; a little more keeps longer lists and fewer hops.
+constexpr float kPruneFactor = 1.1f;
+
+// SplitMix64 (Steele, Lea and Flood 2014): a uniform number for each counter value.
+double uniform(std::uint64_t seed, std::uint64_t counter) {
+  std::uint64_t x = seed + (counter + 1) * 0x9E3779B97F4A7C15u;
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
+  x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
+  x ^= x >> 31;
+  return (static_cast<double>(x >> 11) + 1.0) * 0x1.0p-53;
+}
+
+}  // namespace
+
+int HnswIndex::draw_level() {
+  const double scale = 1.0 / std::log(static_cast<double>(options_.m));
+  const double level = -std::log(uniform(options_.seed, draws_++)) * scale;
+  return std::min(kMaxLevel, static_cast<int>(level));
+}
+
+void HnswIndex::open_slot(Slot slot, int level) {
+  levels_[slot] = static_cast<std::uint8_t>(level);
+  std::fill(links(slot, 0), links(slot, 0) + degree(0), kNoSlot);
+  upper_links_[slot].reset();
+  if (level == 0) return;
+  const std::size_t size = static_cast<std::size_t>(level) * options_.m;
+  upper_links_[slot] = std::make_unique<Slot[]>(size);
+  std::fill(upper_links_[slot].get(), upper_links_[slot].get() + size, kNoSlot);
+}
+
+void HnswIndex::insert(const std::vector<Slot>& slots, std::size_t threads) {
+  base_links_.resize(rows_.slots() * degree(0), kNoSlot);
+  levels_.resize(rows_.slots(), 0);
+  upper_links_.resize(rows_.slots());
+  for (const Slot slot : slots) open_slot(slot, draw_level());
+  std::size_t first = 0;
+  if (entry_ == kNoSlot && !slots.empty()) {
+    entry_ = slots[0];
+    top_level_ = levels_[entry_];
+    first = 1;
+  }
+  parallel_for(slots.size() - first, threads, 16, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i) link(slots[first + i]);
+  });
+}
+
+void HnswIndex::link(Slot slot) {
+  std::unique_lock<std::mutex> entry_lock(entry_lock_);
+  const Slot entry = entry_;
+  const int top = top_level_;
+  const int level = levels_[slot];
+  // A row that becomes the new entry keeps others from starting until it is linked.
+  if (level <= top) entry_lock.unlock();
+
+  const Scorer score{rows_, nullptr, rows_.vector(slot), 0.0f};
+  const auto other = [this, slot](Slot s) { return s != slot && rows_.label(s) != kNoLabel; };
+  ScratchLease scratch(*this);
+  Slot at = descend<true>(score, entry, top, level, *scratch);
+  std::vector<Candidate> nearest;
+  for (int l = std::min(level, top); l >= 0; --l) {
+    search_level<true>(score, at, options_.ef_construction, l, other, *scratch);
+    nearest.clear();
+    scratch->pool.for_each_allowed([&](const Candidate& c) { nearest.push_back(c); });
+    if (nearest.empty()) continue;  // only tombstones up here
+    at = nearest.front().slot;
+    const std::vector<Slot> chosen = select(nearest, options_.m);
+    {
+      const std::lock_guard<std::mutex> lock(link_lock(slot));
+      // Another thread may have linked back to this row already; its links come after ours.
+      Slot* row = links(slot, l);
+      std::vector<Slot> merged = chosen;
+      for (std::size_t i = 0; i < degree(l) && row[i] != kNoSlot; ++i) {
+        if (merged.size() == degree(l)) break;
+        if (std::find(chosen.begin(), chosen.end(), row[i]) == chosen.end()) {
+          merged.push_back(row[i]);
+        }
+      }
+      std::copy(merged.begin(), merged.end(), row);
+    }
+    for (const Slot neighbour : chosen) link_back(neighbour, slot, l);
+  }
+  if (level > top) {
+    entry_ = slot;
+    top_level_ = level;
+  }
+}
+
+// The paper's heuristic: of the nearest (best first), those not nearer to one already kept.
+std::vector<Slot> HnswIndex::select(const std::vector<Candidate>& nearest, std::size_t most) const {
+  std::vector<Slot> kept;
+  kept.reserve(most);
+  for (const Candidate& candidate : nearest) {
+    if (kept.size() == most) break;
+    const float* vector = rows_.vector(candidate.slot);
+    const float distance = 1.0f - candidate.score;
+    // `<=`: identical rows are at distance 0 of each other, and with `<` they would fill each
+    // other's lists and be cut off from the rest.
+    const bool covered = std::any_of(kept.begin(), kept.end(), [&](Slot k) {
+      return kPruneFactor * (1.0f - kernels().dot(rows_.vector(k), vector, dim())) <= distance;
+    });
+    if (!covered) kept.push_back(candidate.slot);
+  }
+  return kept;
+}
+
+void HnswIndex::link_back(Slot from, Slot to, int level) {
+  const std::lock_guard<std::mutex> lock(link_lock(from));
+  Slot* row = links(from, level);
+  const std::size_t most = degree(level);
+  std::size_t count = 0;
+  while (count < most && row[count] != kNoSlot) {
+    if (row[count] == to) return;
+    ++count;
+  }
+  if (count < most) {
+    row[count] = to;
+    return;
+  }
+  std::vector<Candidate> nearest;
+  nearest.reserve(most + 1);
+  std::vector<Slot> slots(row, row + most);
+  slots.push_back(to);
+  std::vector<float> scores(2 * slots.size());
+  const Scorer score{rows_, nullptr, rows_.vector(from), 0.0f};
+  score(slots.data(), slots.size(), scores.data(), scores.data() + slots.size());
+  for (std::size_t i = 0; i < slots.size(); ++i) nearest.push_back({scores[i], slots[i]});
+  std::sort(nearest.begin(), nearest.end(),
+            [](const Candidate& a, const Candidate& b) { return a.score > b.score; });
+  const std::vector<Slot> chosen = select(nearest, most);
+  std::fill(row, row + most, kNoSlot);
+  std::copy(chosen.begin(), chosen.end(), row);
+}
+
+}  // namespace gapless

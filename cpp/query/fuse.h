@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/types.h"
+
+namespace gapless {
+
+// How ranked lists become one. With s a list's score of an item, w the list's weight and the sums
+// over the lists that say something of the item (the others add 0):
+//   rrf      sum w / (rrf_k + rank)          Cormack, Clarke and Buettcher 2009; best rank =
+//   rank_base convex   sum w (s - lower) / (max - lower) / sum of all w   Bruch et al., arXiv
+//   2210.11934 (TM2C2) minmax   sum w (s - min) / (max - min) zscore   sum w (s - mean) / std mean
+//   and std of the retrieved list cohort   sum w (s - mean) / std          mean and std of a fixed
+//   background sample, scored for
+//                                            this query (S-norm of speaker verification)
+//   combmax  max w s                         the scores as they are: what one mixed index would do
+// min, max, mean and std come from the retrieved list, so a completed score may map outside.
+enum class FusionMethod { kRrf, kConvex, kMinMax, kZScore, kCohort, kCombMax };
+
+FusionMethod fusion_method(const std::string& name);  // throws InvalidArgument listing the names
+bool uses_ranks(FusionMethod method);
+
+struct FusionOptions {
+  FusionMethod method = FusionMethod::kRrf;
+  double rrf_k = 60.0;
+  int rank_base = 1;
+  double lower = -1.0;  // the least score there can be; -1 for cosines
+};
+
+// Throws InvalidArgument when a number is not usable.
+void check_fusion(const FusionOptions& options, const std::vector<double>& weights);
+
+struct Moments {
+  double mean = 0.0;
+  double deviation = 0.0;  // population
+};
+Moments moments(const std::vector<double>& values);
+
+// The union of several ranked lists: a row for every item, a column for every list.
+struct RankTable {
+  std::size_t lists = 0;
+  std::vector<Label> labels;
+  std::vector<std::int32_t> ranks;  // (items, lists) from 1; 0 = not retrieved by that list
+  std::vector<double> raw;          // (items, lists); NaN = no row there
+  std::vector<Moments> cohorts;     // by list, for kCohort
+
+  std::size_t items() const { return labels.size(); }
+  // Adds a list, best first; kNoLabel ends it early. Throws InvalidArgument for a NaN score, scores
+  // out of order or a label that occurs twice.
+  void add_list(std::size_t list, const double* scores, const Label* labels, std::size_t count);
+
+ private:
+  std::vector<std::pair<Label, std::size_t>> sorted_;  // label -> row, of the lists added so far
+};
+
+struct Fused {
+  std::vector<double> scores;
+  std::vector<std::size_t> items;  // rows of the table, best first
+  std::vector<double> normalised;  // (items of the table, lists); NaN = nothing
+};
+
+Fused fuse(const RankTable& table, const std::vector<double>& weights, const FusionOptions& options,
+           std::size_t k);
+
+}  // namespace gapless
