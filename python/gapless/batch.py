@@ -1,0 +1,240 @@
+"""Check everything a caller hands to a collection before anything of it is written."""
+
+from __future__ import annotations
+
+import json
+import operator
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _core
+from .errors import DuplicateId, InvalidArgument, InvalidVector, UnknownField
+from .schema import Schema
+
+__all__ = ["Batch", "ItemId", "as_matrix", "known_fields", "read_batch", "read_ids", "whole"]
+
+ItemId: TypeAlias = "str | int"
+Metadata: TypeAlias = "Mapping[str, Any]"
+
+INT64 = range(-(2**63), 2**63)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One checked upsert. `metadata` (JSON text) and `uris` hold None where the old value stays."""
+
+    ids: list[ItemId]
+    vectors: dict[str, npt.NDArray[np.float32]]
+    metadata: list[str | None]
+    uris: list[str | None]
+
+
+def read_batch(
+    schema: Schema,
+    ids: Iterable[ItemId],
+    vectors: Mapping[str, npt.ArrayLike] | None,
+    metadata: Sequence[Metadata | None] | None,
+    uris: Sequence[str | os.PathLike[str] | None] | None,
+) -> Batch:
+    """Check an upsert and bring it into one form: unit float32 rows, JSON text, plain ids.
+
+    Raises
+    ------
+    InvalidArgument
+        For ids, metadata or uris of the wrong type or length.
+    DuplicateId
+        For an id given twice.
+    UnknownField
+        For a field that the schema lacks.
+    InvalidVector
+        For vectors of the wrong shape, and for zero, NaN and infinite rows.
+    """
+    checked = read_ids(ids)
+    n = len(checked)
+    if vectors is not None and not isinstance(vectors, Mapping):
+        raise InvalidArgument(
+            f"vectors is a {type(vectors).__name__}: give a dict of field name to (n, dim) array"
+        )
+    rows = {}
+    for field in known_fields(schema, vectors or {}):
+        rows[field] = as_matrix(f"vectors[{field!r}]", (vectors or {})[field], schema.dim(field))
+        if len(rows[field]) != n:
+            raise InvalidArgument(
+                f"vectors[{field!r}] has {len(rows[field])} rows for {n} ids: give one row per id"
+            )
+    texts: list[str | None] = [None] * n
+    if metadata is not None:
+        _check_length("metadata", metadata, n)
+        texts = [
+            None if value is None else _json(value, checked[i], i)
+            for i, value in enumerate(metadata)
+        ]
+    places: list[str | None] = [None] * n
+    if uris is not None:
+        _check_length("uris", uris, n)
+        places = [None if value is None else _uri(value, i) for i, value in enumerate(uris)]
+    return Batch(checked, rows, texts, places)
+
+
+def read_ids(ids: Iterable[ItemId]) -> list[ItemId]:
+    """Plain ids from a list or array of them.
+
+    Raises
+    ------
+    InvalidArgument
+        For a lone id, and for one that is neither string nor 64-bit integer.
+    DuplicateId
+        For an id given twice.
+    """
+    if isinstance(ids, (str, bytes, int, np.generic)) or not isinstance(ids, Iterable):
+        raise InvalidArgument(f"ids is {ids!r}: give a list of ids, such as [{ids!r}]")
+    checked = [_id(item, i) for i, item in enumerate(ids)]
+    if len(set(checked)) != len(checked):
+        first: dict[ItemId, int] = {}
+        for i, item in enumerate(checked):
+            if item in first:
+                raise DuplicateId(
+                    f"id {item!r} is at positions {first[item]} and {i}: give each id once per call"
+                )
+            first[item] = i
+    return checked
+
+
+def known_fields(schema: Schema, names: Iterable[str]) -> list[str]:
+    """`names` as a list, all of them fields of the schema.
+
+    Raises
+    ------
+    UnknownField
+        Naming the first that is not, and those that are.
+    """
+    found = list(names)
+    for name in found:
+        if not isinstance(name, str) or name not in schema.fields:
+            known = ", ".join(repr(f) for f in schema.fields)
+            raise UnknownField(f"there is no field {name!r}: the collection has {known}")
+    return found
+
+
+def as_matrix(what: str, given: npt.ArrayLike, dim: int) -> npt.NDArray[np.float32]:
+    """Make unit float32 rows (n, dim) in C order of any real array of that shape.
+
+    Raises
+    ------
+    InvalidVector
+        When `given` is no real array of shape (n, dim), or a row is zero, NaN or infinite.
+    """
+    try:
+        array = np.asarray(given)
+    except ValueError as error:
+        raise InvalidVector(f"{what} is no array: rows of unequal length ({error})") from error
+    if array.dtype.kind not in "fiu":
+        raise InvalidVector(f"{what} has dtype {array.dtype}: give real numbers, float32 at best")
+    if array.ndim != 2 or array.shape[1] != dim:
+        raise InvalidVector(
+            f"{what} has shape {array.shape}: give (n, {dim}), one row of {dim} numbers per item"
+        )
+    if not len(array):
+        return np.empty((0, dim), np.float32)
+    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes inf, refused just below
+        rows = np.ascontiguousarray(array, dtype=np.float32)
+    try:
+        return np.ascontiguousarray(_core.normalise(rows))
+    except InvalidVector as error:
+        raise InvalidVector(f"{what}: {error}") from error
+
+
+def whole(what: str, value: object, low: int = 1) -> int:
+    """`value` as an int of at least `low`.
+
+    Raises
+    ------
+    InvalidArgument
+        When it is none.
+    """
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = low - 1
+    if number < low or isinstance(value, bool):
+        raise InvalidArgument(f"{what} is {value!r}: give an integer of at least {low}")
+    return number
+
+
+def _id(item: object, position: int) -> ItemId:
+    if isinstance(item, (bool, np.bool_)):
+        pass
+    elif isinstance(item, (int, np.integer)):
+        if int(item) in INT64:
+            return int(item)
+    elif isinstance(item, str):
+        try:
+            item.encode()
+            return str(item)
+        except UnicodeEncodeError:
+            pass
+    raise InvalidArgument(
+        f"id {item!r} at position {position} is a {type(item).__name__}: "
+        "give a valid Unicode string or a 64-bit integer"
+    )
+
+
+def _check_length(what: str, given: object, n: int) -> None:
+    if isinstance(given, (str, bytes, Mapping)) or not hasattr(given, "__len__"):
+        raise InvalidArgument(f"{what} is a {type(given).__name__}: give a list, one entry per id")
+    if len(given) != n:  # type: ignore[arg-type]
+        raise InvalidArgument(
+            f"{what} has {len(given)} entries for {n} ids: "  # type: ignore[arg-type]
+            "give one per id (None keeps the old one)"
+        )
+
+
+def _uri(value: object, position: int) -> str:
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if not isinstance(value, str) or not value.isprintable():
+        raise InvalidArgument(
+            f"uris[{position}] is {value!r}: give a printable string, a path, or None"
+        )
+    return value
+
+
+def _json(value: object, item: ItemId, position: int) -> str:
+    if not isinstance(value, Mapping):
+        raise InvalidArgument(
+            f"metadata[{position}] of id {item!r} is a {type(value).__name__}: give a dict or None"
+        )
+    try:
+        _check_keys(value)
+        return json.dumps(value, allow_nan=False, ensure_ascii=True, default=_refuse)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidArgument(
+            f"metadata[{position}] of id {item!r} is not JSON: {error}. Use strings, finite "
+            "numbers, booleans, None, lists, and dicts with string keys"
+        ) from error
+
+
+def _check_keys(value: object) -> None:
+    # json would turn the key 1 into "1" in silence, and what comes back would differ.
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if not isinstance(key, str):
+                raise TypeError(f"the key {key!r} is a {type(key).__name__}")
+            if isinstance(inner, (Mapping, list, tuple)):
+                _check_keys(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            if isinstance(inner, (Mapping, list, tuple)):
+                _check_keys(inner)
+
+
+def _refuse(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    hint = " (convert it with .item() or .tolist())" if isinstance(value, np.generic) else ""
+    raise TypeError(f"{value!r} is a {type(value).__name__}{hint}")

@@ -1,0 +1,395 @@
+"""The catalogue: one SQLite file with ids, metadata, pending vectors and the list of segments.
+
+It is the only commit point. What a transaction here has not committed did not happen; what it has
+committed survives a kill at any later moment. Vectors wait in `pending` until a checkpoint has
+written them to segment files and says so in the same transaction that clears them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import CorruptFile, InvalidArgument, NotACollection
+from .schema import Schema
+
+__all__ = ["FILE_NAME", "FORMAT", "Catalog", "ItemRow", "PendingRow", "SegmentRow"]
+
+FILE_NAME = "catalog.sqlite"
+FORMAT = 1
+APPLICATION_ID = 0x6761706C  # "gapl": tells our file from any other SQLite file of that name
+DURABILITY = {"full": "FULL", "normal": "NORMAL"}
+CHUNK = 500  # keys of one IN (...) list; SQLite's oldest limit on variables is 999
+
+TABLES = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+-- id has no declared type, so the integer 1 and the text '1' stay distinct
+CREATE TABLE items (
+    key INTEGER PRIMARY KEY AUTOINCREMENT, id NOT NULL UNIQUE, metadata TEXT, uri TEXT);
+-- vector NULL removes the row from the field
+CREATE TABLE pending (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, field TEXT NOT NULL, key INTEGER NOT NULL, vector BLOB);
+CREATE INDEX pending_by_field ON pending (field, key, seq);
+CREATE TABLE segments (
+    field TEXT PRIMARY KEY, file TEXT NOT NULL, seq INTEGER NOT NULL, rows INTEGER NOT NULL);
+CREATE TABLE alignments (
+    version INTEGER PRIMARY KEY AUTOINCREMENT, method TEXT NOT NULL, active INTEGER NOT NULL,
+    details TEXT NOT NULL);
+CREATE TABLE alignment_fields (
+    version INTEGER NOT NULL, field TEXT NOT NULL, map BLOB NOT NULL,
+    PRIMARY KEY (version, field));
+CREATE TABLE cohorts (field TEXT PRIMARY KEY, rows INTEGER NOT NULL, keys BLOB NOT NULL);
+"""
+
+
+class ItemRow(NamedTuple):
+    """One item as stored; `metadata` is JSON text."""
+
+    key: int
+    id: str | int
+    metadata: str | None
+    uri: str | None
+
+
+class PendingRow(NamedTuple):
+    """The last word on one row of a field since its segment: a vector, or None for removed."""
+
+    key: int
+    vector: bytes | None
+
+
+class SegmentRow(NamedTuple):
+    """The segment file of a field: holds every write up to `seq`."""
+
+    file: str
+    seq: int
+    rows: int
+
+
+class Catalog:
+    """One open catalogue: a single writing connection and a pool of reading ones.
+
+    Methods that write take part in the `writing` transaction that the caller opens; the caller
+    makes sure that one thread writes at a time. Methods that read may be called from any thread
+    and see the last committed state.
+
+    Parameters
+    ----------
+    folder : Path
+        The collection's folder, which exists.
+    schema : Schema, optional
+        Makes a new catalogue when there is none; compared with the stored one when there is.
+    durability : {"full", "normal"}
+        ``"full"`` waits for the disk at every commit; ``"normal"`` may lose the last commits when
+        the machine loses power (never when the process dies), and is faster.
+
+    Raises
+    ------
+    NotACollection
+        When there is no catalogue and no schema, or the file belongs to something else.
+    SchemaMismatch
+        When the schema given differs from the stored one.
+    CorruptFile
+        When SQLite finds the file damaged.
+    """
+
+    def __init__(
+        self, folder: Path, schema: Schema | None = None, durability: str = "full"
+    ) -> None:
+        if durability not in DURABILITY:
+            raise InvalidArgument(
+                f"durability is {durability!r}: choose one of {', '.join(DURABILITY)}"
+            )
+        self.path = folder / FILE_NAME
+        self._pool: list[sqlite3.Connection] = []
+        self._pool_lock = threading.Lock()
+        self._open = True
+        if schema is None and not self.path.is_file():
+            raise NotACollection(
+                f"{folder} holds no collection (no {FILE_NAME}): "
+                "correct the path, or give a schema to make one in a new folder"
+            )
+        self._writer = sqlite3.connect(
+            self.path, isolation_level=None, check_same_thread=False, timeout=30.0
+        )
+        try:
+            with self._damage():
+                self.schema = self._read_or_create(folder, schema)
+                self._writer.execute(f"PRAGMA synchronous = {DURABILITY[durability]}")
+                self.pending_rows, self.pending_bytes = self._count_pending()
+        except BaseException:
+            self.close()
+            raise
+
+    def _read_or_create(self, folder: Path, schema: Schema | None) -> Schema:
+        db = self._writer
+        tables = db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
+        if tables == 0:  # new, or killed before the first commit
+            if schema is None:
+                raise NotACollection(
+                    f"{folder} holds a collection whose creation was interrupted: "
+                    "give the schema to finish it"
+                )
+            db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            db.execute("PRAGMA journal_mode = WAL")
+            with self.writing():
+                for statement in TABLES.split(";\n"):
+                    db.execute(statement)
+                db.execute("INSERT INTO meta VALUES ('schema', ?)", (schema.to_json(),))
+                db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                db.execute(f"PRAGMA user_version = {FORMAT}")
+            return schema
+        if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+            raise NotACollection(
+                f"{self.path} is a database of another program: give another folder"
+            )
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version != FORMAT:
+            raise NotACollection(
+                f"{folder} has format {version} and this version of gapless reads {FORMAT}: "
+                "install the version that wrote it, or a newer one"
+            )
+        db.execute("PRAGMA journal_mode = WAL")
+        row = db.execute("SELECT value FROM meta WHERE name = 'schema'").fetchone()
+        try:
+            stored = Schema.from_json(row[0] if row else "")
+        except InvalidArgument as error:
+            raise CorruptFile(f"{self.path}: the stored schema is damaged: {error}") from error
+        if schema is not None:
+            stored.require(schema)
+        return stored
+
+    # -- transactions -------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """One transaction: all of it is committed, or after an error none of it."""
+        with self._damage():
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._writer.execute("COMMIT")
+            except BaseException:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                raise
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._pool_lock:
+            if not self._open:
+                raise InvalidArgument(f"the collection {self.path.parent} is closed: open it again")
+            connection = self._pool.pop() if self._pool else None
+        if connection is None:
+            uri = f"{self.path.absolute().as_uri()}?mode=ro"
+            connection = sqlite3.connect(
+                uri, uri=True, isolation_level=None, check_same_thread=False, timeout=30.0
+            )
+        try:
+            with self._damage():
+                yield connection
+        finally:
+            with self._pool_lock:
+                if self._open:
+                    self._pool.append(connection)
+                else:
+                    connection.close()
+
+    @contextlib.contextmanager
+    def _damage(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            # Its subclasses (disk full, I/O error) say something else than damage.
+            if type(error) is sqlite3.DatabaseError:
+                raise CorruptFile(
+                    f"{self.path}: {error}: restore the folder from a backup"
+                ) from error
+            raise
+
+    def close(self) -> None:
+        """Close every connection; a second call does nothing."""
+        with self._pool_lock:
+            self._open = False
+            connections, self._pool = self._pool, []
+        for connection in (*connections, self._writer):
+            connection.close()
+
+    # -- items --------------------------------------------------------------------------------
+
+    def count(self) -> int:
+        """Count the items."""
+        with self._reading() as db:
+            return int(db.execute("SELECT COUNT(*) FROM items").fetchone()[0])
+
+    def keys_of(self, ids: Iterable[str | int]) -> list[int | None]:
+        """Key of each id, None where there is no such item."""
+        with self._reading() as db:
+            query = "SELECT key FROM items WHERE id = ?"
+            rows = (db.execute(query, (item,)).fetchone() for item in ids)
+            return [None if row is None else row[0] for row in rows]
+
+    def items(self, keys: Sequence[int]) -> dict[int, ItemRow]:
+        """Fetch the items with these keys, by key; absent ones are left out."""
+        found: dict[int, ItemRow] = {}
+        with self._reading() as db:
+            for start in range(0, len(keys), CHUNK):
+                part = keys[start : start + CHUNK]
+                marks = ",".join("?" * len(part))
+                query = f"SELECT key, id, metadata, uri FROM items WHERE key IN ({marks})"
+                found.update((row[0], ItemRow(*row)) for row in db.execute(query, part))
+        return found
+
+    def ids(self) -> list[str | int]:
+        """Every id, in order of first insertion."""
+        with self._reading() as db:
+            return [row[0] for row in db.execute("SELECT id FROM items ORDER BY key")]
+
+    def next_key(self) -> int:
+        """Key of the next new item; keys of removed items are never given again."""
+        row = self._writer.execute("SELECT seq FROM sqlite_sequence WHERE name = 'items'")
+        last = row.fetchone()
+        return 1 if last is None else int(last[0]) + 1
+
+    def insert_items(self, rows: Iterable[ItemRow]) -> None:
+        """Add new items."""
+        self._writer.executemany(
+            "INSERT INTO items (key, id, metadata, uri) VALUES (?,?,?,?)", rows
+        )
+
+    def set_metadata(self, rows: Iterable[tuple[str, int]]) -> None:
+        """Replace the metadata of items, from pairs (JSON text, key)."""
+        self._writer.executemany("UPDATE items SET metadata = ? WHERE key = ?", rows)
+
+    def set_uris(self, rows: Iterable[tuple[str, int]]) -> None:
+        """Replace the uris of items, from pairs (uri, key)."""
+        self._writer.executemany("UPDATE items SET uri = ? WHERE key = ?", rows)
+
+    def delete_items(self, keys: Iterable[int]) -> None:
+        """Remove items."""
+        self._writer.executemany("DELETE FROM items WHERE key = ?", ((key,) for key in keys))
+
+    # -- pending ------------------------------------------------------------------------------
+
+    def add_pending(
+        self, field: str, keys: Sequence[int], vectors: npt.NDArray[np.float32] | None
+    ) -> None:
+        """Queue rows of a field, (n, dim) float32 in C order, or their removal (None)."""
+        rows: Iterable[tuple[str, int, memoryview | None]]
+        if vectors is None:
+            rows = ((field, key, None) for key in keys)
+        else:
+            rows = ((field, key, row.data) for key, row in zip(keys, vectors, strict=True))
+        self._writer.executemany("INSERT INTO pending (field, key, vector) VALUES (?,?,?)", rows)
+
+    def recount_pending(self, rows: int, size: int) -> None:
+        """Note what a committed transaction has added to `pending`."""
+        self.pending_rows += rows
+        self.pending_bytes += size
+
+    def _count_pending(self) -> tuple[int, int]:
+        query = "SELECT COUNT(*), COALESCE(SUM(LENGTH(vector)), 0) FROM pending"
+        rows, size = self._writer.execute(query).fetchone()
+        return int(rows), int(size)
+
+    def last_seq(self) -> int:
+        """Highest sequence number ever given to a pending row; 0 at the beginning."""
+        row = self._writer.execute(
+            "SELECT seq FROM sqlite_sequence WHERE name = 'pending'"
+        ).fetchone()
+        return 0 if row is None else int(row[0])
+
+    def pending_fields(self) -> list[str]:
+        """Fields with something in `pending`."""
+        return [row[0] for row in self._writer.execute("SELECT DISTINCT field FROM pending")]
+
+    def pending(self, field: str, after: int, batch: int = 8192) -> Iterator[list[PendingRow]]:
+        """Yield the last write of each key of `field` with seq > `after`, oldest first."""
+        # With a single MAX(), SQLite takes the other columns from the row that has the maximum.
+        query = (
+            "SELECT key, vector, MAX(seq) FROM pending WHERE field = ? AND seq > ? "
+            "GROUP BY key ORDER BY 3"
+        )
+        with self._reading() as db:
+            cursor = db.execute(query, (field, after))
+            while rows := cursor.fetchmany(batch):
+                yield [PendingRow(key, vector) for key, vector, _ in rows]
+
+    # -- segments -----------------------------------------------------------------------------
+
+    def segments(self) -> dict[str, SegmentRow]:
+        """Name the live segment of each field that has one."""
+        with self._reading() as db:
+            query = "SELECT field, file, seq, rows FROM segments"
+            return {row[0]: SegmentRow(*row[1:]) for row in db.execute(query)}
+
+    def commit_checkpoint(self, segments: Mapping[str, SegmentRow], seq: int) -> None:
+        """In one transaction name the new segments and drop what they hold from `pending`."""
+        with self.writing():
+            self._writer.executemany(
+                "INSERT OR REPLACE INTO segments (field, file, seq, rows) VALUES (?,?,?,?)",
+                ((field, *row) for field, row in segments.items()),
+            )
+            self._writer.execute("DELETE FROM pending WHERE seq <= ?", (seq,))
+        with self._damage():
+            self.pending_rows, self.pending_bytes = self._count_pending()
+            self._writer.execute("PRAGMA incremental_vacuum").fetchall()
+            self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    # -- alignments and cohorts ---------------------------------------------------------------
+
+    def add_alignment(
+        self, method: str, details: Mapping[str, Any], maps: Mapping[str, bytes]
+    ) -> int:
+        """Store a new alignment, make it the active one, and return its version."""
+        db = self._writer
+        db.execute("UPDATE alignments SET active = 0 WHERE active")
+        cursor = db.execute(
+            "INSERT INTO alignments (method, active, details) VALUES (?, 1, ?)",
+            (method, json.dumps(details)),
+        )
+        version = int(cursor.lastrowid or 0)
+        db.executemany(
+            "INSERT INTO alignment_fields (version, field, map) VALUES (?,?,?)",
+            ((version, field, blob) for field, blob in maps.items()),
+        )
+        return version
+
+    def deactivate_alignment(self) -> None:
+        """Leave no alignment active; the stored ones stay."""
+        self._writer.execute("UPDATE alignments SET active = 0 WHERE active")
+
+    def active_alignment(self) -> tuple[int, str, dict[str, Any], dict[str, bytes]] | None:
+        """Version, method, details and per-field maps of the active alignment."""
+        with self._reading() as db:
+            query = "SELECT version, method, details FROM alignments WHERE active"
+            row = db.execute(query).fetchone()
+            if row is None:
+                return None
+            query = "SELECT field, map FROM alignment_fields WHERE version = ?"
+            maps = dict(db.execute(query, (row[0],)).fetchall())
+            return int(row[0]), str(row[1]), json.loads(row[2]), maps
+
+    def put_cohorts(self, cohorts: Mapping[str, tuple[int, npt.NDArray[np.int64]]]) -> None:
+        """Store background samples: per field, how many rows it had, and the keys drawn."""
+        self._writer.executemany(
+            "INSERT OR REPLACE INTO cohorts (field, rows, keys) VALUES (?,?,?)",
+            ((f, rows, keys.astype("<i8").tobytes()) for f, (rows, keys) in cohorts.items()),
+        )
+
+    def cohorts(self) -> dict[str, tuple[int, npt.NDArray[np.int64]]]:
+        """Fetch the stored background samples, as `put_cohorts` takes them."""
+        with self._reading() as db:
+            query = "SELECT field, rows, keys FROM cohorts"
+            return {
+                field: (rows, np.frombuffer(keys, "<i8").astype(np.int64))
+                for field, rows, keys in db.execute(query)
+            }

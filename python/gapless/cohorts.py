@@ -1,0 +1,80 @@
+"""Background samples: what an ordinary score of a field looks like, for ``fusion="cohort"``."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from .segments import Index
+
+__all__ = ["COHORT", "Cohorts"]
+
+COHORT = (
+    1_000  # rows per field; the mean of a score over them is then known to a thirtieth of a std
+)
+
+Keys: TypeAlias = "npt.NDArray[np.int64]"
+
+
+class Cohorts:
+    """A fixed random sample of each field's keys: the background that a score is compared with.
+
+    A sample is drawn (seeded) from the rows present when it is first needed and kept while the
+    field stays within half and twice that size and half of the sample is still there; so it
+    follows a collection that grows or turns over.
+    """
+
+    def __init__(self, stored: Mapping[str, tuple[int, Keys]]) -> None:
+        self._drawn = dict(stored)
+        self._unsaved: set[str] = set()
+        self._lock = threading.Lock()
+
+    def of(self, field: str, index: Index) -> Keys:
+        """Give the sample of `field`, drawn now if there is none that still fits."""
+        with self._lock:
+            rows = len(index)
+            known = self._drawn.get(field)
+            if (
+                known is not None
+                and known[0] < 2 * rows
+                and rows < 2 * known[0]
+                and 2 * len(known[1]) >= min(COHORT, rows)
+            ):
+                return known[1]
+            return self._draw(field, index)
+
+    def forget(self, removed: Sequence[int]) -> None:
+        """Leave removed keys out of the samples."""
+        with self._lock:
+            for field, (rows, keys) in self._drawn.items():
+                self._drawn[field] = (rows, keys[~np.isin(keys, removed)])
+
+    def draw(self, field: str, index: Index) -> None:
+        """Draw the sample of `field` anew."""
+        with self._lock:
+            self._draw(field, index)
+
+    def _draw(self, field: str, index: Index) -> Keys:
+        keys = np.asarray(index.ids())
+        if len(keys) > COHORT:
+            keys = np.sort(np.random.default_rng(0).choice(keys, COHORT, replace=False))
+        self._drawn[field] = (len(index), keys)
+        self._unsaved.add(field)
+        return keys
+
+    def unsaved(self) -> dict[str, tuple[int, Keys]]:
+        """Give the samples that the catalogue does not have yet.
+
+        Losing them is harmless: drawn again from the same rows, they come out the same.
+        """
+        with self._lock:
+            return {field: self._drawn[field] for field in self._unsaved}
+
+    def saved(self, fields: Iterable[str]) -> None:
+        """Note that the samples of `fields` have been committed."""
+        with self._lock:
+            self._unsaved.difference_update(fields)

@@ -1,0 +1,458 @@
+"""The collection: open a folder, put in vectors of any modality, ask one question."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from .align import ActiveAlignment, estimate
+from .batch import ItemId, read_batch, read_ids, whole
+from .catalog import Catalog
+from .diagnose import SAMPLE, diagnose_fields
+from .diagnosis import Diagnosis
+from .errors import UnknownId
+from .query import Encoders, choose_fusion, plan, run
+from .results import HitRow, Hits, Item
+from .schema import Schema
+from .storage import CheckpointPolicy, Storage, labels, present
+
+__all__ = ["Collection", "open"]
+
+
+def open(
+    path: str | os.PathLike[str], schema: Schema | None = None, *, durability: str = "full"
+) -> Collection:
+    """Open a collection, or make one when `schema` is given and the folder is new or empty.
+
+    Parameters
+    ----------
+    path : str or path
+        The collection's folder.
+    schema : Schema, optional
+        Needed for a new collection; compared with the one on disk otherwise.
+    durability : {"full", "normal"}
+        ``"full"``: a write that has returned survives a power cut. ``"normal"``: it survives the
+        death of the process, and writes are faster.
+
+    Raises
+    ------
+    NotACollection
+        When the folder holds something else, or nothing and no schema is given.
+    SchemaMismatch
+        When the schema differs from the one on disk; the message names each difference.
+    CollectionLocked
+        When the collection is open already, here or in another process.
+    CorruptFile
+        When a file of the collection is missing or damaged.
+
+    Examples
+    --------
+    >>> import numpy as np, gapless as gl, tempfile
+    >>> schema = gl.Schema({"clip": gl.Space(dim=4)}, {"image": gl.Field("clip", "image")})
+    >>> with gl.open(tempfile.mkdtemp(), schema) as col:
+    ...     col.upsert(["a", "b"], {"image": np.eye(2, 4)})
+    ...     col.search(vectors={"clip": [1, 0.1, 0, 0]}, limit=1).ids
+    ['a']
+    """
+    return Collection(path, schema, durability=durability)
+
+
+class Collection:
+    """An open collection; make one with `gapless.open` and close it, or use ``with``.
+
+    Any number of threads may search beside one that writes; writers take turns. A search sees
+    each item that was there when it began, with old or new vectors where a write is under way.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        schema: Schema | None = None,
+        *,
+        durability: str = "full",
+        policy: CheckpointPolicy | None = None,
+    ) -> None:
+        self._storage = Storage(
+            Path(path).absolute(), schema, durability, policy or CheckpointPolicy()
+        )
+        self._encoders = Encoders(self._storage.schema)
+
+    def close(self) -> None:
+        """Close the collection; a second call does nothing.
+
+        Pending writes are folded into segments when they are more than a twentieth of the
+        collection; fewer stay in the catalogue, where they are as safe, for the next open.
+        """
+        self._storage.close()
+
+    def __enter__(self) -> Collection:
+        self._storage.live()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        # What was acknowledged is on disk; only the lock and the connections are to be given back.
+        if hasattr(self, "_storage"):
+            self._storage.release()
+
+    # -- writing ------------------------------------------------------------------------------
+
+    def upsert(
+        self,
+        ids: Iterable[ItemId],
+        vectors: Mapping[str, npt.ArrayLike] | None = None,
+        metadata: Sequence[Mapping[str, Any] | None] | None = None,
+        uris: Sequence[str | os.PathLike[str] | None] | None = None,
+    ) -> None:
+        """Add items, or replace parts of present ones; all of the call happens, or nothing.
+
+        Parameters
+        ----------
+        ids : sequence of str or int, length n
+            ``1`` and ``"1"`` are two ids.
+        vectors : mapping of field to array-like (n, dim)
+            Real numbers, stored as unit float32 rows. A present item keeps its vectors in the
+            fields not given; a new item needs at least one.
+        metadata : sequence of dict or None, length n
+            JSON-able. A dict replaces the old one, None keeps it.
+        uris : sequence of str, path or None, length n
+            Where the original lies. None keeps the old one.
+
+        Raises
+        ------
+        InvalidArgument
+            For wrong types or lengths, metadata that is not JSON, new items without a vector.
+        DuplicateId, UnknownField, InvalidVector
+            For an id given twice, a field that the schema lacks, and vectors of the wrong shape or
+            with zero, NaN or infinite rows. Nothing is written in any of these cases.
+        """
+        self._storage.live()
+        batch = read_batch(self.schema, ids, vectors, metadata, uris)
+        if batch.ids:
+            self._storage.upsert(batch)
+
+    def remove(self, ids: ItemId | Iterable[ItemId]) -> None:
+        """Remove items with all their vectors; all of them, or none.
+
+        Raises
+        ------
+        UnknownId
+            When one is not in the collection.
+        DuplicateId, InvalidArgument
+            For an id given twice or of the wrong type.
+        """
+        names = read_ids([ids] if isinstance(ids, (str, int)) else ids)
+        with self._storage.writing:
+            keys = self._keys(self._storage.live(), names)
+            if keys:
+                self._storage.remove(keys)
+
+    def _keys(self, catalog: Catalog, ids: Sequence[ItemId]) -> list[int]:
+        keys = []
+        for item, key in zip(ids, catalog.keys_of(ids), strict=True):
+            if key is None:
+                raise UnknownId(
+                    f"there is no item {item!r}{self._twin(catalog, item)}: "
+                    "upsert it first or leave it out"
+                )
+            keys.append(key)
+        return keys
+
+    @staticmethod
+    def _twin(catalog: Catalog, item: ItemId) -> str:
+        """Point out that the id is there as the other type, the likely slip."""
+        try:
+            other: ItemId = int(item) if isinstance(item, str) else str(item)
+            return f" (but {other!r} is there)" if catalog.keys_of([other])[0] is not None else ""
+        except (ValueError, OverflowError):
+            return ""
+
+    def checkpoint(self) -> None:
+        """Write what is pending into segment files, so that the next open is quick.
+
+        It changes no answer and no guarantee: a write is safe when it returns. Large collections
+        do it by themselves. Searches go on meanwhile; other writes wait.
+        """
+        self._storage.checkpoint()
+
+    # -- reading ------------------------------------------------------------------------------
+
+    @property
+    def path(self) -> Path:
+        """The collection's folder."""
+        return self._storage.path
+
+    @property
+    def schema(self) -> Schema:
+        """The spaces and fields."""
+        return self._storage.schema
+
+    def __len__(self) -> int:
+        self._storage.live()
+        return self._storage.count
+
+    def __contains__(self, item: object) -> bool:
+        if not isinstance(item, (str, int)) or isinstance(item, bool):
+            return False
+        return self._storage.live().keys_of([item])[0] is not None
+
+    def __repr__(self) -> str:
+        if self._storage.closed:
+            return f"<closed gapless.Collection {str(self.path)!r}>"
+        fields = ", ".join(f"{name}: {len(index)}" for name, index in self._storage.indexes.items())
+        return f"<gapless.Collection {str(self.path)!r}, {self._storage.count} items ({fields})>"
+
+    def ids(self) -> list[ItemId]:
+        """Every id, in order of first insertion."""
+        return self._storage.live().ids()
+
+    @overload
+    def get(self, ids: str | int, *, vectors: bool = False) -> Item: ...
+    @overload
+    def get(self, ids: Iterable[ItemId], *, vectors: bool = False) -> list[Item]: ...
+    def get(self, ids: ItemId | Iterable[ItemId], *, vectors: bool = False) -> Item | list[Item]:
+        """Fetch stored items: one for a single id, a list in the order asked for several.
+
+        Parameters
+        ----------
+        ids : str, int, or an iterable of them
+        vectors : bool
+            Fetch the vectors as well.
+
+        Raises
+        ------
+        UnknownId
+            When one is not in the collection.
+        """
+        catalog = self._storage.live()
+        alone = isinstance(ids, (str, int))
+        names = read_ids([ids] if isinstance(ids, (str, int)) else ids)
+        keys = self._keys(catalog, names)
+        rows = catalog.items(keys)
+        items = []
+        with self._storage.swapping.shared():
+            indexes = self._storage.indexes
+            filled = {field: present(index, labels(keys)) for field, index in indexes.items()}
+            arrays: dict[int, dict[str, npt.NDArray[np.float32]]] = {key: {} for key in keys}
+            if vectors:
+                for field, index in indexes.items():
+                    there = labels(keys)[filled[field]]
+                    for key, row in zip(there.tolist(), index.vectors(there), strict=True):
+                        arrays[key][field] = row
+        for i, (name, key) in enumerate(zip(names, keys, strict=True)):
+            if key not in rows:
+                raise UnknownId(f"there is no item {name!r}: it was removed just now")
+            text = rows[key].metadata
+            items.append(
+                Item(
+                    id=name,
+                    metadata=None if text is None else json.loads(text),
+                    uri=rows[key].uri,
+                    fields=tuple(field for field in indexes if filled[field][i]),
+                    vectors=arrays[key],
+                )
+            )
+        return items[0] if alone else items
+
+    def search(
+        self,
+        text: str | None = None,
+        image: Any = None,
+        vectors: Mapping[str, npt.ArrayLike] | None = None,
+        *,
+        modality: str | None = None,
+        fields: Iterable[str] | None = None,
+        limit: int = 10,
+        fusion: str = "auto",
+        weights: Mapping[str, float] | None = None,
+        ef: int | None = None,
+    ) -> Hits:
+        """Rank the items of all fields in one list.
+
+        Parameters
+        ----------
+        text : str, optional
+        image : path or image, optional
+            Whatever the space's image encoder takes. Several parts make a composed query.
+        vectors : mapping of space to array-like (dim,), optional
+            Query vectors of your own, one per space.
+        modality : str, optional
+            Modality of `vectors`; needed while an alignment is active, which treats the queries
+            of each modality differently.
+        fields : sequence of str, optional
+            Fields to search; all that the query can reach by default.
+        limit : int
+            Number of hits wanted, at least 1; a smaller collection gives fewer.
+        fusion : str
+            ``"auto"``, ``"rrf"``, ``"convex"``, ``"minmax"``, ``"zscore"``, ``"cohort"`` or
+            ``"combmax"``. Auto takes cohort for composed queries and where most items fill a
+            single field, else rrf (and rrf while a field has fewer than 10 rows);
+            ``hits.fusion`` and ``hits.reason`` say what and why.
+        weights : mapping of field to float, optional
+            At least 0, 1 by default; 0 leaves a field out.
+        ef : int, optional
+            Search effort in graph fields: higher finds more and takes longer.
+
+        Returns
+        -------
+        Hits
+            Best first. An item that lacks a field is ranked by those it has.
+
+        Raises
+        ------
+        InvalidArgument
+            For an empty question, a bad limit, fusion, weight, ef or modality, and for text or
+            image where no space has an encoder.
+        UnknownField, InvalidVector, SpaceMismatch, MissingModelFile, MissingExtra
+            See `gapless.errors`.
+        """
+        self._storage.live()
+        limit = whole("limit", limit)
+        ef = None if ef is None else whole("ef", ef)
+        # Encoding is slow and needs no lock, yet it must agree with the alignment: plan under it.
+        with self._storage.swapping.shared():
+            catalog = self._storage.live()
+            question = plan(
+                self.schema,
+                self._encoders,
+                self._storage.alignment,
+                self._storage.maps,
+                text=text,
+                image=image,
+                vectors=vectors,
+                modality=modality,
+                fields=fields,
+                weights=weights,
+            )
+            method, reason = choose_fusion(
+                fusion, question, self._storage.indexes, self._storage.cohorts
+            )
+            scores, keys, parts = run(
+                question, self._storage.indexes, self._storage.cohorts, limit, method, ef
+            )
+            rows = catalog.items(keys)
+        return Hits(
+            [
+                HitRow(rows[key].id, score, rows[key].metadata, rows[key].uri, part)
+                for score, key, part in zip(scores, keys, parts, strict=True)
+                if key in rows  # one removed while this search ran is left out
+            ],
+            method,
+            reason,
+        )
+
+    # -- the gap ------------------------------------------------------------------------------
+
+    @property
+    def alignment(self) -> ActiveAlignment | None:
+        """The active alignment; None when scores are raw."""
+        return self._storage.alignment
+
+    def align(
+        self, method: str | None = "center", queries: Mapping[str, Any] | None = None
+    ) -> ActiveAlignment | None:
+        """Choose how scores are freed of the modality gap; no vector is rewritten.
+
+        Parameters
+        ----------
+        method : {"center", "raw"} or None
+            ``"center"`` subtracts the mean of each side (see `gapless.align.center`). ``"raw"``
+            and None go back to plain cosines.
+        queries : mapping, optional
+            Sample query vectors, {modality: (n, dim)}; with several spaces
+            {space: {modality: (n, dim)}}. A modality left out uses its documents' mean.
+
+        Returns
+        -------
+        ActiveAlignment or None
+
+        Raises
+        ------
+        InvalidArgument
+            For an unknown method, a field with fewer than 2 rows, or queries of no known form.
+        InvalidVector, SpaceMismatch, UnknownField
+            For bad query samples. The active alignment stays in all these cases.
+        """
+        with self._storage.writing:
+            self._storage.live()
+            if method is None or method == "raw":
+                self._storage.unalign()
+                return None
+            maps, query_rows = estimate(method, self.schema, self._storage.indexes, queries)
+            self._storage.align(method, maps, query_rows)
+            return self.alignment
+
+    def diagnose(self, k: int = 10, sample: int = SAMPLE, seed: int = 0) -> Diagnosis:
+        """Measure gap, spread and intra-modal bias, raw and under the active alignment.
+
+        Parameters
+        ----------
+        k : int
+            Depth of the bias rate.
+        sample : int
+            Rows looked at per space, drawn with `seed` when there are more.
+
+        Returns
+        -------
+        Diagnosis
+            Print it, or take ``.to_dict()``. Spaces without a vector are left out.
+
+        Raises
+        ------
+        InvalidArgument
+            When k or sample is below 1, or the collection is empty.
+        """
+        self._storage.live()
+        k, sample = whole("k", k), whole("sample", sample)
+        storage = self._storage
+        with storage.writing:  # rows must not leave between the sample and the fetch
+            return diagnose_fields(
+                self.schema,
+                storage.indexes,
+                storage.maps,
+                storage.alignment.method if storage.alignment else "raw",
+                k=k,
+                sample=sample,
+                seed=seed,
+            )
+
+    def stats(self) -> dict[str, Any]:
+        """Count items, rows, bytes and pending writes, as a dict ready for JSON."""
+        catalog = self._storage.live()
+        segments = catalog.segments()
+        active = self._storage.alignment
+        return {
+            "path": str(self.path),
+            "items": self._storage.count,
+            "fields": {
+                name: {
+                    "space": self.schema.fields[name].space,
+                    "modality": self.schema.fields[name].modality,
+                    "index": self.schema.fields[name].index,
+                    "dim": index.dim,
+                    "rows": len(index),
+                    "memory_bytes": index.memory_bytes,
+                    "segment": segments[name].file if name in segments else None,
+                }
+                for name, index in self._storage.indexes.items()
+            },
+            "pending_rows": catalog.pending_rows,
+            "pending_bytes": catalog.pending_bytes,
+            "alignment": None
+            if active is None
+            else {"version": active.version, "method": active.method},
+        }

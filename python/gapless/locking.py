@@ -1,0 +1,99 @@
+"""Who may touch a collection: one writing process by file lock, many threads beside one change."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from .errors import CollectionLocked
+
+__all__ = ["FileLock", "SharedLock"]
+
+
+class FileLock:
+    """An exclusive lock on a file, held until `release` or the end of the process.
+
+    The kernel drops it when the holder dies, however it dies, so there is no stale lock to clean.
+
+    Raises
+    ------
+    CollectionLocked
+        When another opener holds it; the message names its process id.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._fd = -1
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            os.close(fd)
+            raise CollectionLocked(
+                f"{path.parent} is open for writing by process {holder}: "
+                "close it there first (one process writes at a time)"
+            ) from error
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        self._fd = fd
+
+    def release(self) -> None:
+        """Give the lock back; a second call does nothing."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __del__(self) -> None:
+        self.release()
+
+
+class SharedLock:
+    """Many holders of `shared`, or one of `exclusive`; a waiting `exclusive` goes first.
+
+    Searches hold it shared, so that a change that spans several indexes (an alignment, a close)
+    is seen by each search wholly or not at all. It is not reentrant.
+    """
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition(threading.Lock())
+        self._readers = 0
+        self._waiting = 0
+        self._writing = False
+
+    @contextlib.contextmanager
+    def shared(self) -> Iterator[None]:
+        """Hold it beside other `shared` holders."""
+        with self._condition:
+            while self._writing or self._waiting:
+                self._condition.wait()
+            self._readers += 1
+        try:
+            yield
+        finally:
+            with self._condition:
+                self._readers -= 1
+                if not self._readers:
+                    self._condition.notify_all()
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Hold it alone, after the present holders have left."""
+        with self._condition:
+            self._waiting += 1
+            try:
+                while self._writing or self._readers:
+                    self._condition.wait()
+            finally:
+                self._waiting -= 1
+                self._condition.notify_all()  # an interrupted wait must not leave readers asleep
+            self._writing = True
+        try:
+            yield
+        finally:
+            with self._condition:
+                self._writing = False
+                self._condition.notify_all()

@@ -1,0 +1,346 @@
+"""Turn a question into one native call: which query vector meets which field, and how they fuse."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _core
+from .align import ActiveAlignment
+from .batch import as_matrix, known_fields
+from .cohorts import Cohorts
+from .errors import (
+    InvalidArgument,
+    InvalidVector,
+    MissingModelFile,
+    SchemaMismatch,
+    SpaceMismatch,
+    UnknownField,
+)
+from .results import Contribution
+from .schema import Schema
+from .segments import Index
+
+__all__ = ["FUSIONS", "Encoders", "Part", "Plan", "choose_fusion", "plan", "run"]
+
+MIN_COHORT = 10  # rows of a field below which "auto" does not trust their mean and deviation
+FUSIONS = ("rrf", "convex", "minmax", "zscore", "cohort", "combmax")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One query vector in one space."""
+
+    space: str
+    modality: str | None
+    vector: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Every (part, field) pair to search, with its weight.
+
+    `composed`: some field is asked by more than one part, as by a text and an image together.
+    """
+
+    routes: tuple[tuple[Part, str, float], ...]
+    composed: bool
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields searched, each once."""
+        return tuple(dict.fromkeys(field for _, field, _ in self.routes))
+
+
+class Encoders:
+    """Loads a space's encoders when first needed, and keeps them."""
+
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+        self._loaded: dict[tuple[str, str], Any] = {}
+        self._lock = threading.Lock()
+
+    def encode(self, modality: str, item: Any, spaces: Iterable[str]) -> list[Part]:
+        """One part per space that has an encoder for `modality`.
+
+        Raises
+        ------
+        InvalidArgument
+            When none of the spaces names an encoder.
+        MissingModelFile
+            When none of the named encoders can read `modality`.
+        """
+        names = list(spaces)
+        having = [name for name in names if self._schema.spaces[name].encoder is not None]
+        if not having:
+            raise InvalidArgument(
+                f"no encoder for a {modality} query: the spaces searched ({', '.join(names)}) name "
+                "none. Give Space(encoder=...) in the schema, or search with vectors={space: q}"
+            )
+        parts, refusal = [], None
+        for name in having:
+            try:
+                encoder = self._load(name, modality)
+            except MissingModelFile as error:
+                refusal = error  # a text-only model beside one for both is no error
+                continue
+            parts.append(
+                Part(
+                    name,
+                    modality,
+                    _one(
+                        "the encoder's output",
+                        encoder.encode([item]),
+                        self._schema.spaces[name].dim,
+                    ),
+                )
+            )
+        if not parts and refusal is not None:
+            raise refusal
+        return parts
+
+    def _load(self, space: str, modality: str) -> Any:
+        spec = self._schema.spaces[space]
+        with self._lock:
+            encoder = self._loaded.get((space, modality))
+            if encoder is None:
+                from .encode import load_encoder
+
+                encoder = load_encoder(spec.encoder, modality)
+                if encoder.dim != spec.dim:
+                    raise SchemaMismatch(
+                        f"the {modality} encoder {spec.encoder!r} makes vectors of dim "
+                        f"{encoder.dim} and space {space!r} has dim {spec.dim}: "
+                        "correct Space(dim=...) or the encoder"
+                    )
+                self._loaded[space, modality] = encoder
+            return encoder
+
+
+def plan(
+    schema: Schema,
+    encoders: Encoders,
+    alignment: ActiveAlignment | None,
+    maps: Mapping[str, _core.Alignment],
+    *,
+    text: str | None,
+    image: Any,
+    vectors: Mapping[str, npt.ArrayLike] | None,
+    modality: str | None,
+    fields: Iterable[str] | None,
+    weights: Mapping[str, float] | None,
+) -> Plan:
+    """Check a question and lay out its routes; see `Collection.search` for the arguments.
+
+    Raises
+    ------
+    InvalidArgument
+        For a question without any part, or a bad text, modality, or weight.
+    UnknownField, InvalidVector, SpaceMismatch
+        For names that the schema lacks, bad vectors, and fields that no part can reach.
+    """
+    chosen = _chosen_fields(schema, fields)
+    if text is None and image is None and not vectors:
+        raise InvalidArgument(
+            "there is nothing to search for: give text=, image= or vectors={space: q}"
+        )
+    if modality is not None and (not isinstance(modality, str) or not modality or not vectors):
+        raise InvalidArgument(
+            f"modality is {modality!r}: give the modality of the query vectors, together with "
+            "vectors={space: q}"
+        )
+    parts: list[Part] = []
+    spaces = list(dict.fromkeys(schema.fields[name].space for name in chosen))
+    if text is not None:
+        if not isinstance(text, str) or not text.strip():
+            raise InvalidArgument(f"text is {text!r}: give a string with something in it")
+        parts += encoders.encode("text", text, spaces)
+    if image is not None:
+        parts += encoders.encode("image", image, spaces)
+    for space, vector in (vectors or {}).items():
+        if space not in schema.spaces:
+            raise UnknownField(
+                f"there is no space {space!r}: the collection has "
+                f"{', '.join(map(repr, schema.spaces))} (fields are chosen with fields=[...])"
+            )
+        if space not in spaces:
+            raise SpaceMismatch(
+                f"a query vector of space {space!r} cannot meet the fields {chosen}, which live "
+                f"in {', '.join(map(repr, spaces))}: leave it out or choose fields of its space"
+            )
+        dim = schema.spaces[space].dim
+        parts.append(Part(space, modality, _one(f"vectors[{space!r}]", vector, dim)))
+    share = _weights(schema, chosen, weights)
+    routes = [
+        (part, name, share[name])
+        for part in parts
+        for name in chosen
+        if schema.fields[name].space == part.space and share[name] > 0
+    ]
+    reached = {name for _, name, _ in routes}
+    if fields is not None:
+        for name in chosen:
+            if name not in reached and share[name] > 0:
+                raise SpaceMismatch(
+                    f"field {name!r} lives in space {schema.fields[name].space!r}, which this "
+                    f"query does not reach: add vectors={{{schema.fields[name].space!r}: q}} or "
+                    "leave the field out"
+                )
+    if alignment is not None:
+        for part, name, _ in routes:
+            known = maps[name].query if name in maps else None
+            if known and part.modality not in known:
+                raise InvalidArgument(
+                    f"modality is {part.modality!r}: the active alignment {alignment.method!r} "
+                    f"maps queries of {', '.join(map(repr, known))}; give one of them as "
+                    "modality=, or align with sample queries of yours"
+                )
+    return Plan(tuple(routes), composed=len(routes) > len(reached))
+
+
+def choose_fusion(
+    fusion: str, question: Plan, indexes: Mapping[str, Index], cohorts: Cohorts
+) -> tuple[str, str]:
+    """Choose the fusion method, and say why.
+
+    ``"auto"`` takes ``"cohort"`` for a composed query and where most items fill one searched field
+    (RRF is a mere round-robin there), else ``"rrf"``; and ``"rrf"`` while a searched field is too
+    small to make a background.
+
+    Raises
+    ------
+    InvalidArgument
+        For an unknown method, and for ``"cohort"`` on a field with a single row.
+    """
+    rows = {name: len(indexes[name]) for name in question.fields if len(indexes[name])}
+    smallest = min(rows, key=lambda name: rows[name], default="")
+    if fusion == "cohort" and rows and rows[smallest] < 2:
+        raise InvalidArgument(
+            f"fusion 'cohort' needs at least 2 rows in each field and {smallest!r} has "
+            f"{rows[smallest]}: use fusion='rrf', or leave the field out"
+        )
+    if fusion != "auto":
+        if fusion not in FUSIONS:
+            raise InvalidArgument(f"fusion is {fusion!r}: choose one of auto, {', '.join(FUSIONS)}")
+        return fusion, "asked for"
+    if rows and rows[smallest] < MIN_COHORT:
+        return "rrf", f"auto: field {smallest!r} has {rows[smallest]} rows, too few to compare with"
+    if question.composed:
+        return "cohort", "auto: the query has several parts"
+    several = multi_share({name: indexes[name] for name in question.fields}, cohorts)
+    reason = f"auto: {several:.0%} of the items fill more than one searched field"
+    return ("rrf" if several > 0.5 else "cohort"), reason
+
+
+def multi_share(indexes: Mapping[str, Index], cohorts: Cohorts) -> float:
+    """Share of items that fill more than one of these fields, from the fields' samples."""
+    filled, weight = 0.0, 0.0
+    for name, index in indexes.items():
+        if not len(index):
+            continue
+        keys = cohorts.of(name, index)
+        count = np.sum([np.asarray(other.contains(keys), bool) for other in indexes.values()], 0)
+        # An item is met once in each field it fills, so it counts 1 / that number each time, and a
+        # sampled key stands for len(index) / len(keys) rows.
+        share = np.where(count > 0, 1.0 / np.maximum(count, 1), 0.0) * len(index) / len(keys)
+        filled += float(share[count > 1].sum())
+        weight += float(share.sum())
+    return filled / weight if weight else 0.0
+
+
+def run(
+    question: Plan,
+    indexes: Mapping[str, Index],
+    cohorts: Cohorts,
+    limit: int,
+    method: str,
+    ef: int | None,
+) -> tuple[list[float], list[int], list[tuple[Contribution, ...]]]:
+    """Search and fuse every route in one native call: scores, keys and contributions."""
+    routes = [route for route in question.routes if len(indexes[route[1]])]
+    if not routes:
+        return [], [], []
+    found = _core.search_fields(
+        [
+            _core.FieldSearch(
+                indexes[name],
+                part.vector,
+                weight=weight,
+                ef=ef if isinstance(indexes[name], _core.HnswIndex) else None,
+                query_modality=part.modality,
+                cohort=cohorts.of(name, indexes[name]) if method == "cohort" else None,
+            )
+            for part, name, weight in routes
+        ],
+        limit,
+        method=method,
+    )
+    ranks, raw, normalised = found.ranks.tolist(), found.raw.tolist(), found.normalised.tolist()
+    parts = [
+        tuple(
+            Contribution(
+                part.modality,
+                name,
+                ranks[i][j] or None,
+                raw[i][j],
+                None if math.isnan(normalised[i][j]) else normalised[i][j],
+                weight,
+            )
+            for j, (part, name, weight) in enumerate(routes)
+            if not math.isnan(raw[i][j])
+        )
+        for i in range(len(ranks))
+    ]
+    return found.scores.tolist(), found.ids.tolist(), parts
+
+
+def _chosen_fields(schema: Schema, fields: Iterable[str] | None) -> list[str]:
+    if fields is None:
+        return list(schema.fields)
+    if isinstance(fields, str):
+        raise InvalidArgument(f"fields is {fields!r}: give a list of names, such as [{fields!r}]")
+    chosen = list(dict.fromkeys(known_fields(schema, fields)))
+    if not chosen:
+        raise InvalidArgument("fields is empty: name at least one, or give None for all")
+    return chosen
+
+
+def _weights(
+    schema: Schema, chosen: list[str], weights: Mapping[str, float] | None
+) -> dict[str, float]:
+    share = dict.fromkeys(chosen, 1.0)
+    for name in known_fields(schema, weights or {}):
+        if name not in share:
+            raise InvalidArgument(
+                f"weights names {name!r}, which is not searched: add it to fields or leave it out"
+            )
+        value = (weights or {})[name]
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, (int, float, np.number))
+            or not (0 <= value < math.inf)
+        ):
+            raise InvalidArgument(
+                f"weights[{name!r}] is {value!r}: give a finite number of at least 0"
+            )
+        share[name] = float(value)
+    if not any(share.values()):
+        raise InvalidArgument(
+            "every weight is 0: give at least one searched field a weight above 0"
+        )
+    return share
+
+
+def _one(what: str, given: npt.ArrayLike, dim: int) -> npt.NDArray[np.float32]:
+    array = np.asarray(given)
+    if array.ndim == 1:
+        array = array[None]
+    if array.ndim != 2 or len(array) != 1:
+        raise InvalidVector(f"{what} has shape {array.shape}: give one vector of shape ({dim},)")
+    return as_matrix(what, array, dim)[0]

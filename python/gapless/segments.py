@@ -1,0 +1,100 @@
+"""Index files of a collection: written whole, never changed, alive only while a row names them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeAlias
+
+from . import _core
+from .catalog import SegmentRow
+from .errors import CorruptFile, InvalidArgument
+from .schema import Field, Schema
+
+__all__ = ["FOLDER", "Index", "load_segment", "make_index", "remove_unnamed", "write_segment"]
+
+FOLDER = "segments"
+SUFFIX = ".gap"
+TEMPORARY = ".tmp"
+
+Index: TypeAlias = "_core.FlatIndex | _core.HnswIndex"
+
+
+def make_index(schema: Schema, field: str) -> Index:
+    """Make the empty index that `field` asks for."""
+    spec: Field = schema.fields[field]
+    if spec.index == "flat":
+        return _core.FlatIndex(schema.dim(field))
+    return _core.HnswIndex(schema.dim(field), m=spec.m, ef_construction=spec.ef_construction)
+
+
+def write_segment(folder: Path, schema: Schema, field: str, index: Index, seq: int) -> SegmentRow:
+    """Write `index` so that its file is whole and on disk before any row can name it.
+
+    The order is the guarantee: write ``*.tmp``, fsync it, rename, fsync the folder. Only then may
+    the caller commit the row returned.
+    """
+    position = list(schema.fields).index(field)
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", field).strip("-")[:24] or "field"
+    name = f"{position:02d}-{slug}-{seq:012d}{SUFFIX}"
+    target = folder / FOLDER / name
+    target.parent.mkdir(exist_ok=True)
+    temporary = target.with_name(name + TEMPORARY)
+    index.save(os.fspath(temporary))
+    fsync(temporary)
+    temporary.replace(target)
+    fsync(target.parent)
+    return SegmentRow(name, seq, len(index))
+
+
+def load_segment(folder: Path, schema: Schema, field: str, row: SegmentRow) -> Index:
+    """Read the segment that the catalogue names.
+
+    Raises
+    ------
+    CorruptFile
+        When the file is missing or damaged, or is the file of some other field.
+    """
+    path = folder / FOLDER / row.file
+    remedy = "restore the folder from a backup"
+    if not path.is_file():
+        raise CorruptFile(f"{path} is missing, and the catalogue names it: {remedy}")
+    kind = _core.FlatIndex if schema.fields[field].index == "flat" else _core.HnswIndex
+    try:
+        index: Index = kind.load(os.fspath(path))
+    except InvalidArgument as error:  # whole, and yet not this field's: files were mixed up
+        raise CorruptFile(f"{error}; the catalogue wants field {field!r}: {remedy}") from error
+    if index.dim != schema.dim(field) or len(index) != row.rows:
+        raise CorruptFile(
+            f"{path} holds {len(index)} rows of dim {index.dim}, and the catalogue says "
+            f"{row.rows} rows of dim {schema.dim(field)} for field {field!r}: {remedy}"
+        )
+    return index
+
+
+def remove_unnamed(folder: Path, named: Iterable[str]) -> list[str]:
+    """Delete segment and temporary files that no row names; only the lock's holder may call it.
+
+    Returns the names deleted. Files of any other kind are left alone.
+    """
+    keep = set(named)
+    removed = []
+    for path in sorted((folder / FOLDER).glob(f"*{SUFFIX}*")):
+        if path.name not in keep and path.name.endswith((SUFFIX, SUFFIX + TEMPORARY)):
+            # A file that cannot be deleted now costs space, not correctness: the next open retries.
+            with contextlib.suppress(OSError):
+                path.unlink()
+                removed.append(path.name)
+    return removed
+
+
+def fsync(path: Path) -> None:
+    """Wait until the file or folder at `path` is on disk."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

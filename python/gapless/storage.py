@@ -1,0 +1,400 @@
+"""The durable half of a collection: commit to the catalogue first, then follow in memory."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _core
+from .align import ActiveAlignment, dump_alignment, load_alignment
+from .batch import Batch
+from .catalog import FILE_NAME, Catalog, ItemRow
+from .cohorts import Cohorts
+from .errors import CorruptFile, GaplessError, InvalidArgument, NotACollection
+from .locking import FileLock, SharedLock
+from .schema import Schema
+from .segments import (
+    FOLDER,
+    Index,
+    fsync,
+    load_segment,
+    make_index,
+    remove_unnamed,
+    write_segment,
+)
+
+__all__ = ["CheckpointPolicy", "Storage", "labels"]
+
+LOCK_NAME = "lock"
+OWN_NAMES = {LOCK_NAME, FOLDER, *(FILE_NAME + end for end in ("", "-wal", "-shm", "-journal"))}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointPolicy:
+    """When pending writes are folded into segments without being asked.
+
+    A checkpoint writes every changed field whole, so it waits until what is pending is a fixed
+    share of what is there: the bytes written stay proportional to the bytes put in.
+
+    Attributes
+    ----------
+    rows, bytes : int
+        No checkpoint below either bound.
+    share : float
+        Nor below this share of the rows, or bytes, in memory.
+    closing_share : float
+        Closing checkpoints above this share of the rows.
+    """
+
+    rows: int = 50_000
+    bytes: int = 128 << 20
+    share: float = 0.25
+    closing_share: float = 0.05
+
+    def due(self, pending_rows: int, pending_bytes: int, rows: int, size: int) -> bool:
+        """Whether a write should be followed by a checkpoint."""
+        return pending_rows >= max(self.rows, self.share * rows) or pending_bytes >= max(
+            self.bytes, self.share * size
+        )
+
+
+class Storage:
+    """Catalogue, indexes and locks of one open collection.
+
+    `writing` is held by whoever changes something, `swapping` (shared) by whoever needs the
+    indexes to stay under one alignment. Methods that write expect checked arguments and take
+    `writing` themselves; it is reentrant, so that a caller can look and write in one step.
+    """
+
+    def __init__(
+        self, path: Path, schema: Schema | None, durability: str, policy: CheckpointPolicy
+    ) -> None:
+        self.path = path
+        self.policy = policy
+        self.writing = threading.RLock()
+        self.swapping = SharedLock()
+        self._catalog: Catalog | None = None
+        self._lock: FileLock | None = None
+        self._behind = False
+        self._pid = os.getpid()
+        _prepare_folder(path, schema)
+        self._lock = FileLock(path / LOCK_NAME)
+        try:
+            self._load(Catalog(path, schema, durability))
+        except BaseException:
+            self.release()
+            raise
+
+    # -- opening and closing ------------------------------------------------------------------
+
+    def _load(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self.schema = catalog.schema
+        fsync(self.path)
+        named = catalog.segments()
+        self.indexes: dict[str, Index] = {
+            field: load_segment(self.path, self.schema, field, named[field])
+            if field in named
+            else make_index(self.schema, field)
+            for field in self.schema.fields
+        }
+        remove_unnamed(self.path, (row.file for row in named.values()))
+        for field, index in self.indexes.items():
+            _replay(catalog, field, index, named[field].seq if field in named else 0)
+        self.count = catalog.count()
+        self.alignment, self.maps = _stored_alignment(catalog)
+        for field, index in self.indexes.items():
+            index.set_alignment(self.maps.get(field))
+        self.cohorts = Cohorts(
+            {
+                field: (rows, keys[present(self.indexes[field], keys)])
+                for field, (rows, keys) in catalog.cohorts().items()
+            }
+        )
+
+    def live(self) -> Catalog:
+        """Give the catalogue, if the collection can be used here.
+
+        Raises
+        ------
+        InvalidArgument
+            When it is closed, or was opened before a fork.
+        """
+        if self._pid != os.getpid():
+            raise InvalidArgument(
+                f"the collection {self.path} was opened in process {self._pid}: "
+                "open it after the fork, in the process that uses it"
+            )
+        if self._catalog is None:
+            raise InvalidArgument(f"the collection {self.path} is closed: open it again")
+        return self._catalog
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` has been called."""
+        return self._catalog is None
+
+    def close(self) -> None:
+        """Wait for running searches, fold what is worth it into segments, give all back."""
+        with self.writing, self.swapping.exclusive():
+            if self._catalog is None or self._pid != os.getpid():
+                return
+            try:
+                if not self._behind:
+                    rows = sum(map(len, self.indexes.values()))
+                    if self._catalog.pending_rows > self.policy.closing_share * rows:
+                        self.checkpoint()
+                    if self.cohorts.unsaved():
+                        self._commit(lambda catalog: None, lambda: None)
+            finally:
+                self.release()
+
+    def release(self) -> None:
+        """Give back connections and the lock at once; what was acknowledged is on disk."""
+        if self._pid != os.getpid():
+            return
+        catalog, self._catalog = self._catalog, None
+        lock, self._lock = self._lock, None
+        if catalog is not None:
+            catalog.close()
+        if lock is not None:
+            lock.release()
+
+    # -- writing ------------------------------------------------------------------------------
+
+    def _commit(self, write: Callable[[Catalog], None], follow: Callable[[], None]) -> None:
+        """Commit what `write` does, then let the memory `follow`.
+
+        Should the memory not follow (no memory left, an interrupt), the catalogue is right and
+        this object is behind it: further writes are refused until the collection is opened again.
+        """
+        catalog = self.live()
+        if self._behind:
+            raise GaplessError(
+                f"an earlier write to {self.path} was committed but interrupted before it reached "
+                "the indexes in memory: close the collection and open it again"
+            )
+        cohorts = self.cohorts.unsaved()
+        try:
+            with catalog.writing():
+                write(catalog)
+                catalog.put_cohorts(cohorts)
+                self._behind = True  # from here on a commit may have happened
+        except Exception:
+            self._behind = False  # rolled back
+            raise
+        follow()
+        self._behind = False
+        self.cohorts.saved(cohorts)
+
+    def upsert(self, batch: Batch) -> None:
+        """Store a checked batch.
+
+        Raises
+        ------
+        InvalidArgument
+            For a new item in a batch without vectors.
+        """
+        with self.writing:
+            catalog = self.live()
+            known = catalog.keys_of(batch.ids)
+            if not batch.vectors and None in known:
+                raise InvalidArgument(
+                    f"id {batch.ids[known.index(None)]!r} is new and has no vector: "
+                    "give vectors={field: rows} (metadata alone can change present items)"
+                )
+            fresh = catalog.next_key()
+            keys: list[int] = []
+            for key in known:
+                keys.append(fresh if key is None else key)
+                fresh += key is None
+            rows = list(zip(keys, batch.ids, batch.metadata, batch.uris, known, strict=True))
+
+            def write(catalog: Catalog) -> None:
+                catalog.insert_items(ItemRow(*row[:4]) for row in rows if row[4] is None)
+                kept = [row for row in rows if row[4] is not None]
+                catalog.set_metadata((row[2], row[0]) for row in kept if row[2] is not None)
+                catalog.set_uris((row[3], row[0]) for row in kept if row[3] is not None)
+                for field, matrix in batch.vectors.items():
+                    catalog.add_pending(field, keys, matrix)
+
+            def follow() -> None:
+                size = sum(matrix.nbytes for matrix in batch.vectors.values())
+                catalog.recount_pending(len(keys) * len(batch.vectors), size)
+                self.count += known.count(None)
+                for field, matrix in batch.vectors.items():
+                    put(self.indexes[field], labels(keys), matrix)
+
+            self._commit(write, follow)
+            self._checkpoint_if_due()
+
+    def remove(self, keys: list[int]) -> None:
+        """Remove the items with these keys, which are present, from every field."""
+        with self.writing:
+            rows = labels(keys)
+            filled = {field: rows[present(ix, rows)] for field, ix in self.indexes.items()}
+
+            def write(catalog: Catalog) -> None:
+                catalog.delete_items(keys)
+                for field, gone in filled.items():
+                    catalog.add_pending(field, gone.tolist(), None)
+
+            def follow() -> None:
+                self.live().recount_pending(sum(map(len, filled.values())), 0)
+                self.count -= len(keys)
+                for field, gone in filled.items():
+                    if len(gone):
+                        self.indexes[field].remove(gone)
+                self.cohorts.forget(keys)
+
+            self._commit(write, follow)
+            self._checkpoint_if_due()
+
+    def align(
+        self, method: str, maps: Mapping[str, _core.Alignment], query_rows: Mapping[str, int]
+    ) -> None:
+        """Store an alignment as a new version and score with it."""
+        with self.writing:
+            rows = {field: len(self.indexes[field]) for field in maps}
+            for field in maps:
+                self.cohorts.draw(field, self.indexes[field])
+            version = 0
+
+            def write(catalog: Catalog) -> None:
+                nonlocal version
+                version = catalog.add_alignment(
+                    method,
+                    {"rows": rows, "query_rows": dict(query_rows)},
+                    {field: dump_alignment(value) for field, value in maps.items()},
+                )
+
+            def follow() -> None:
+                self._swap(ActiveAlignment(version, method, rows, dict(query_rows)), maps)
+
+            self._commit(write, follow)
+
+    def unalign(self) -> None:
+        """Score with plain cosines again."""
+        with self.writing:
+            self._commit(
+                lambda catalog: catalog.deactivate_alignment(), lambda: self._swap(None, {})
+            )
+
+    def _swap(self, active: ActiveAlignment | None, maps: Mapping[str, _core.Alignment]) -> None:
+        with self.swapping.exclusive():
+            for field, index in self.indexes.items():
+                index.set_alignment(maps.get(field))
+            self.maps, self.alignment = dict(maps), active
+
+    # -- checkpoints --------------------------------------------------------------------------
+
+    def checkpoint(self) -> None:
+        """Write every changed field to a fresh segment and clear `pending`."""
+        with self.writing:
+            catalog = self.live()
+            fields = catalog.pending_fields()
+            if not fields or self._behind:
+                return
+            seq = catalog.last_seq()
+            fresh = {
+                field: write_segment(self.path, self.schema, field, self.indexes[field], seq)
+                for field in fields
+            }
+            catalog.commit_checkpoint(fresh, seq)
+            remove_unnamed(self.path, (row.file for row in catalog.segments().values()))
+
+    def _checkpoint_if_due(self) -> None:
+        catalog, indexes = self.live(), self.indexes.values()
+        if self.policy.due(
+            catalog.pending_rows,
+            catalog.pending_bytes,
+            sum(map(len, indexes)),
+            sum(index.memory_bytes for index in indexes),
+        ):
+            self.checkpoint()
+
+
+def labels(keys: list[int]) -> npt.NDArray[np.int64]:
+    """Catalogue keys as the labels of index rows."""
+    return np.array(keys, np.int64)
+
+
+def present(index: Index, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Which of `keys` have a row in `index`."""
+    return np.asarray(index.contains(keys), bool)
+
+
+def put(index: Index, keys: npt.NDArray[np.int64], rows: npt.NDArray[np.float32]) -> None:
+    """Add the rows whose key is new to `index`, and replace the others."""
+    old = present(index, keys)
+    if old.any():
+        index.update(keys[old], rows[old])
+    if not old.all():
+        index.add(rows[~old], ids=keys[~old])
+
+
+def _replay(catalog: Catalog, field: str, index: Index, after: int) -> None:
+    size = 4 * index.dim
+    for rows in catalog.pending(field, after):
+        gone = labels([row.key for row in rows if row.vector is None])
+        gone = gone[present(index, gone)]
+        if len(gone):
+            index.remove(gone)
+        keys = labels([row.key for row in rows if row.vector is not None])
+        blobs = [row.vector for row in rows if row.vector is not None]
+        if any(len(blob) != size for blob in blobs):
+            raise CorruptFile(
+                f"{catalog.path}: a pending vector of field {field!r} is not {size} bytes long: "
+                "restore the folder from a backup"
+            )
+        if blobs:
+            vectors = np.frombuffer(b"".join(blobs), np.float32)
+            put(index, keys, vectors.reshape(len(blobs), index.dim))
+
+
+def _stored_alignment(
+    catalog: Catalog,
+) -> tuple[ActiveAlignment | None, dict[str, _core.Alignment]]:
+    stored = catalog.active_alignment()
+    if stored is None:
+        return None, {}
+    version, method, details, blobs = stored
+    try:
+        maps = {field: load_alignment(blob) for field, blob in blobs.items()}
+        return ActiveAlignment(version, method, details["rows"], details["query_rows"]), maps
+    except (InvalidArgument, KeyError) as error:
+        raise CorruptFile(
+            f"{catalog.path}: alignment {version} is damaged ({error}): "
+            "restore the folder from a backup"
+        ) from error
+
+
+def _prepare_folder(path: Path, schema: Schema | None) -> None:
+    if schema is not None and not isinstance(schema, Schema):
+        raise InvalidArgument(f"schema is a {type(schema).__name__}: give a gapless.Schema")
+    if path.exists() and not path.is_dir():
+        raise NotACollection(f"{path} is a file: give the folder of a collection")
+    if (path / FILE_NAME).is_file():
+        return
+    if schema is None:
+        raise NotACollection(
+            f"{path} holds no collection: correct the path, or give a schema to make one there"
+            if path.is_dir()
+            else f"{path} does not exist: correct the path, or give a schema to make a collection"
+        )
+    if path.is_dir():
+        foreign = sorted(entry.name for entry in path.iterdir() if entry.name not in OWN_NAMES)
+        if foreign:
+            raise NotACollection(
+                f"{path} holds no collection and is not empty ({foreign[0]!r}): "
+                "give a new or empty folder"
+            )
+        return
+    path.mkdir(parents=True)
+    fsync(path.parent)

@@ -1,0 +1,103 @@
+"""Searches beside writes, alignments, checkpoints and the close of a collection."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+
+import gapless as gl
+from collection_kit import DIM, eye
+from gapless.collection import Collection
+from gapless.errors import (
+    InvalidArgument,
+)
+
+
+def test_searches_run_beside_writes(tmp_path: Path, rng: np.random.Generator) -> None:
+    schema = gl.Schema(
+        {"clip": gl.Space(DIM)},
+        {
+            "image": gl.Field("clip", "image", m=8, ef_construction=40),
+            "caption": gl.Field("clip", "text", index="flat"),
+        },
+    )
+    vectors = rng.normal(size=(600, DIM))
+    stop, trouble, searched = threading.Event(), [], [0]
+
+    def search() -> None:
+        try:
+            while not stop.is_set():
+                hits = col.search(vectors={"clip": vectors[0]}, modality="text", limit=20)
+                assert hits.ids[0] == "still"
+                assert len(set(hits.ids)) == len(hits)
+                assert hits.scores == sorted(hits.scores, reverse=True)
+                assert all(hit.metadata is not None for hit in hits)
+                item = col.get("still", vectors=True)
+                assert set(item.fields) == {"image", "caption"}
+                searched[0] += 1
+        except BaseException as error:
+            trouble.append(error)
+
+    with gl.open(tmp_path / "c", schema, durability="normal") as col:
+        col.upsert(["still"], {"image": vectors[:1], "caption": vectors[:1]}, [{"n": 0}])
+        col.upsert(["s2"], {"image": vectors[1:2], "caption": vectors[1:2]}, [{"n": 0}])
+        threads = [threading.Thread(target=search) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for start in range(2, 600, 26):
+            rows = vectors[start : start + 26]
+            names = list(range(start, start + len(rows)))
+            col.upsert(names, {"image": rows}, [{"n": n} for n in names])
+            col.upsert(names[:5], {"caption": rows[:5]})
+            col.remove(names[5:10])
+            if start % 4 == 0:
+                col.align("center" if start % 8 == 0 else "raw")
+            if start % 7 == 0:
+                col.checkpoint()
+        stop.set()
+        for thread in threads:
+            thread.join()
+        assert trouble == []
+        assert searched[0] > 0
+        assert len(col) == 2 + 598 - 5 * 23
+
+
+def test_writers_take_turns(col: Collection) -> None:
+    def write(who: int) -> None:
+        for i in range(20):
+            col.upsert([f"{who}-{i}"], {"image": eye(i % DIM)})
+
+    threads = [threading.Thread(target=write, args=(who,)) for who in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(col) == len(set(col.ids())) == 80
+    assert len(col.search(vectors={"clip": eye(0)[0]}, limit=200)) == 80
+
+
+def test_close_waits_for_running_searches_and_ends_later_ones(
+    tmp_path: Path, schema: gl.Schema, rng: np.random.Generator
+) -> None:
+    col = gl.open(tmp_path / "c", schema)
+    col.upsert(list(range(500)), {"image": rng.normal(size=(500, DIM))})
+    outcomes: list[object] = []
+
+    def search() -> None:
+        try:
+            while True:
+                outcomes.append(len(col.search(vectors={"clip": eye(0)[0]})))
+        except Exception as error:
+            outcomes.append(error)
+
+    thread = threading.Thread(target=search)
+    thread.start()
+    while not outcomes:
+        pass
+    col.close()
+    thread.join()
+    assert isinstance(outcomes[-1], InvalidArgument)
+    assert "is closed" in str(outcomes[-1])
+    assert set(outcomes[:-1]) == {10}
