@@ -43,8 +43,12 @@ py::object linear_of(const AffineMap& map) {
                   {static_cast<py::ssize_t>(map.out), static_cast<py::ssize_t>(map.in)});
 }
 
-std::shared_ptr<Alignment> make(const py::object& offset, const py::object& linear,
-                                const std::optional<std::map<std::string, py::tuple>>& query) {
+using MapParts = py::typing::Tuple<OptionalArrayLike, OptionalArrayLike>;
+using OptionalFloats = py::typing::Optional<Floats>;
+using QueryMaps = py::typing::Dict<py::str, py::typing::Tuple<OptionalFloats, OptionalFloats>>;
+
+std::shared_ptr<Alignment> make(const OptionalArrayLike& offset, const OptionalArrayLike& linear,
+                                const std::optional<std::map<std::string, MapParts>>& query) {
   std::map<std::string, AffineMap> queries;
   if (query) {
     for (const auto& [modality, parts] : *query) {
@@ -71,10 +75,12 @@ offset is (out_dim,) and linear (out_dim, dim), float32. Raises InvalidArgument 
 or a number is not finite.)")
       .def(py::init(&make), py::arg("offset") = py::none(), py::arg("linear") = py::none(),
            py::arg("query") = py::none())
-      .def_property_readonly("offset", [](const Alignment& a) { return offset_of(a.rows()); })
-      .def_property_readonly("linear", [](const Alignment& a) { return linear_of(a.rows()); })
+      .def_property_readonly(
+          "offset", [](const Alignment& a) -> OptionalFloats { return offset_of(a.rows()); })
+      .def_property_readonly(
+          "linear", [](const Alignment& a) -> OptionalFloats { return linear_of(a.rows()); })
       .def_property_readonly("query", [](const Alignment& a) {
-        py::dict found;
+        QueryMaps found;
         for (const auto& [modality, map] : a.queries()) {
           found[py::str(modality)] = py::make_tuple(offset_of(map), linear_of(map));
         }

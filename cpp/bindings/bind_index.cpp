@@ -36,7 +36,9 @@ std::shared_ptr<const Filter> as_filter(const py::object& filter) {
 
 namespace {
 
-Labels add(Index& index, const py::object& vectors, const py::object& ids,
+using SearchResult = py::typing::Tuple<Floats, Labels>;
+
+Labels add(Index& index, const ArrayLike& vectors, const OptionalArrayLike& ids,
            std::optional<py::ssize_t> threads) {
   const Rows rows = as_rows(vectors, index.dim(), false, "vectors");
   const std::size_t workers = as_threads(threads);
@@ -58,7 +60,7 @@ Labels add(Index& index, const py::object& vectors, const py::object& ids,
   return as_array(std::move(added));
 }
 
-void update(Index& index, const py::object& ids, const py::object& vectors,
+void update(Index& index, const ArrayLike& ids, const ArrayLike& vectors,
             std::optional<py::ssize_t> threads) {
   const Rows rows = as_rows(vectors, index.dim(), false, "vectors");
   const Labels labels = as_labels(ids);
@@ -72,7 +74,7 @@ void update(Index& index, const py::object& ids, const py::object& vectors,
   index.update(given, rows.data(), rows.count, workers);
 }
 
-void remove(Index& index, const py::object& ids) {
+void remove(Index& index, const ArrayLike& ids) {
   const Labels labels = as_labels(ids);
   const Label* given = labels.data();
   const auto count = static_cast<std::size_t>(labels.size());
@@ -80,9 +82,9 @@ void remove(Index& index, const py::object& ids) {
   index.remove(given, count);
 }
 
-py::tuple search(const Index& index, const py::object& queries, py::ssize_t k,
-                 std::optional<py::ssize_t> ef, const std::optional<std::string>& query_modality,
-                 const py::object& filter, std::optional<py::ssize_t> threads) {
+SearchResult search(const Index& index, const ArrayLike& queries, py::ssize_t k,
+                    std::optional<py::ssize_t> ef, const std::optional<std::string>& query_modality,
+                    const OptionalArrayLike& filter, std::optional<py::ssize_t> threads) {
   const Rows rows = as_rows(queries, 0, true, "queries");
   SearchOptions options;
   options.k = as_count(k, "k");
@@ -103,7 +105,7 @@ py::tuple search(const Index& index, const py::object& queries, py::ssize_t k,
   return py::make_tuple(scores, labels);
 }
 
-Floats score(const Index& index, const py::object& query, const py::object& ids,
+Floats score(const Index& index, const ArrayLike& query, const ArrayLike& ids,
              const std::optional<std::string>& query_modality) {
   const Rows row = as_rows(query, 0, true, "queries");
   if (row.count != 1) throw InvalidArgument("score takes one query");
@@ -119,7 +121,7 @@ Floats score(const Index& index, const py::object& query, const py::object& ids,
   return scores;
 }
 
-Floats vectors(const Index& index, const py::object& ids) {
+Floats vectors(const Index& index, const ArrayLike& ids) {
   const Labels labels = as_labels(ids);
   Floats out({labels.size(), static_cast<py::ssize_t>(index.dim())});
   float* to = out.mutable_data();
@@ -132,7 +134,7 @@ Floats vectors(const Index& index, const py::object& ids) {
   return out;
 }
 
-py::array_t<bool> contains(const Index& index, const py::object& ids) {
+py::array_t<bool> contains(const Index& index, const ArrayLike& ids) {
   const Labels labels = as_labels(ids);
   py::array_t<bool> found(labels.size());
   index.contains(labels.data(), static_cast<std::size_t>(labels.size()), found.mutable_data());
@@ -199,9 +201,9 @@ dim, or a row that is zero, NaN or infinite), DuplicateId, InvalidArgument; then
           "Return all ids, ascending.")
       .def(
           "set_alignment",
-          [](Index& index, std::shared_ptr<Alignment> alignment) {
+          [](Index& index, const std::optional<std::shared_ptr<Alignment>>& alignment) {
             const py::gil_scoped_release release;
-            index.set_alignment(std::move(alignment));
+            index.set_alignment(alignment.value_or(nullptr));
           },
           py::arg("alignment"),
           R"(Score through this alignment from now on; None for raw cosines.
@@ -209,7 +211,9 @@ dim, or a row that is zero, NaN or infinite), DuplicateId, InvalidArgument; then
 One pass over the rows computes a float for each; no row and no graph is rewritten.)")
       .def_property_readonly(
           "alignment",
-          [](const Index& index) { return std::const_pointer_cast<Alignment>(index.alignment()); },
+          [](const Index& index) -> py::typing::Optional<Alignment> {
+            return py::cast(std::const_pointer_cast<Alignment>(index.alignment()));
+          },
           "The alignment in use, or None.")
       .def("save", &save, py::arg("path"),
            "Write the index and its alignment to one checksummed file, whole or not at all.")
@@ -225,8 +229,8 @@ One pass over the rows computes a float for each; no row and no graph is rewritt
            py::arg("dim"))
       .def(
           "search",
-          [](const FlatIndex& index, const py::object& queries, py::ssize_t k,
-             const std::optional<std::string>& query_modality, const py::object& filter,
+          [](const FlatIndex& index, const ArrayLike& queries, py::ssize_t k,
+             const std::optional<std::string>& query_modality, const OptionalArrayLike& filter,
              std::optional<py::ssize_t> threads) {
             return search(index, queries, k, std::nullopt, query_modality, filter, threads);
           },
@@ -251,13 +255,20 @@ removed at any time, beside searches. Safe to use from many threads.)")
                  return std::make_shared<HnswIndex>(as_count(dim, "dim"), options);
                }),
            py::arg("dim"), py::arg("m") = 32, py::arg("ef_construction") = 200, py::arg("seed") = 0)
-      .def("search", &search, py::arg("queries"), py::arg("k"), py::arg("ef") = py::none(),
-           py::arg("query_modality") = py::none(), py::arg("filter") = py::none(),
-           py::arg("threads") = py::none(),
-           (std::string(kSearchDoc) +
-            "\n\n`ef` is the effort: rows kept while walking, at least k (default 64). More of it "
-            "finds more\nof the true neighbours and takes longer.")
-               .c_str())
+      .def(
+          "search",
+          [](const HnswIndex& index, const ArrayLike& queries, py::ssize_t k,
+             std::optional<py::ssize_t> ef, const std::optional<std::string>& query_modality,
+             const OptionalArrayLike& filter, std::optional<py::ssize_t> threads) {
+            return search(index, queries, k, ef, query_modality, filter, threads);
+          },
+          py::arg("queries"), py::arg("k"), py::arg("ef") = py::none(),
+          py::arg("query_modality") = py::none(), py::arg("filter") = py::none(),
+          py::arg("threads") = py::none(),
+          (std::string(kSearchDoc) +
+           "\n\n`ef` is the effort: rows kept while walking, at least k (default 64). More of it "
+           "finds more\nof the true neighbours and takes longer.")
+              .c_str())
       .def_property_readonly("m", [](const HnswIndex& index) { return index.options().m; })
       .def_property_readonly("ef_construction",
                              [](const HnswIndex& index) { return index.options().ef_construction; })

@@ -12,7 +12,7 @@
 namespace gapless::bindings {
 namespace {
 
-Floats normalise(const py::object& vectors) {
+Floats normalise(const ArrayLike& vectors) {
   const Rows rows = as_rows(vectors, 0, false, "vectors");
   Floats out({static_cast<py::ssize_t>(rows.count), static_cast<py::ssize_t>(rows.dim)});
   float* to = out.mutable_data();
@@ -23,7 +23,7 @@ Floats normalise(const py::object& vectors) {
   return out;
 }
 
-py::tuple top_k(const py::object& scores, py::ssize_t k) {
+py::typing::Tuple<Floats, Labels> top_k(const ArrayLike& scores, py::ssize_t k) {
   const Rows row = as_rows(scores, 0, true, "scores");
   if (row.count != 1) throw InvalidArgument("scores must be one-dimensional");
   const std::size_t kept = std::min(as_count(k, "k"), row.dim);
@@ -48,7 +48,7 @@ py::tuple top_k(const py::object& scores, py::ssize_t k) {
   return py::make_tuple(as_array(std::move(best_scores)), as_array(std::move(positions)));
 }
 
-py::dict config() {
+py::typing::Dict<py::str, py::object> config() {
   py::list available;
   for (const Kernels* kernel : available_kernels()) available.append(kernel->name);
   py::dict found;

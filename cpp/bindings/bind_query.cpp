@@ -24,12 +24,9 @@ struct GivenList {
   Labels ids;
 };
 
-GivenList as_list(const py::handle& given, std::size_t list) {
+GivenList as_list(const py::tuple& pair, std::size_t list) {
   const std::string where = "list " + std::to_string(list);
-  if (!py::isinstance<py::sequence>(given) || py::len(given) != 2) {
-    throw InvalidArgument(where + " is not a pair (scores, ids)");
-  }
-  const auto pair = py::reinterpret_borrow<py::sequence>(given);
+  if (pair.size() != 2) throw InvalidArgument(where + " is not a pair (scores, ids)");
   GivenList found{Doubles::ensure(pair[0]), Labels::ensure(pair[1])};
   if (!found.scores || !found.ids || found.scores.ndim() != found.ids.ndim() ||
       found.scores.size() != found.ids.size() || found.ids.ndim() < 1 || found.ids.ndim() > 2) {
@@ -39,7 +36,7 @@ GivenList as_list(const py::handle& given, std::size_t list) {
   return found;
 }
 
-std::vector<Moments> as_cohorts(const std::optional<std::vector<py::object>>& cohorts,
+std::vector<Moments> as_cohorts(const std::optional<std::vector<ArrayLike>>& cohorts,
                                 std::size_t lists) {
   if (!cohorts || cohorts->size() != lists) {
     throw InvalidArgument(
@@ -47,7 +44,7 @@ std::vector<Moments> as_cohorts(const std::optional<std::vector<py::object>>& co
         "background sample");
   }
   std::vector<Moments> found;
-  for (const py::object& cohort : *cohorts) {
+  for (const ArrayLike& cohort : *cohorts) {
     const Doubles scores = Doubles::ensure(cohort);
     if (!scores || scores.size() < 2) {
       PyErr_Clear();
@@ -58,13 +55,17 @@ std::vector<Moments> as_cohorts(const std::optional<std::vector<py::object>>& co
   return found;
 }
 
-py::tuple fuse_lists(const py::sequence& lists, py::ssize_t k, const std::string& method,
-                     const std::optional<std::vector<double>>& weights, double rrf_k, int rank_base,
-                     double lower, const std::optional<std::vector<py::object>>& cohorts) {
+using FusedLists = py::typing::Tuple<Doubles, Labels>;
+
+FusedLists fuse_lists(const std::vector<py::typing::Tuple<ArrayLike, ArrayLike>>& lists,
+                      py::ssize_t k, const std::string& method,
+                      const std::optional<std::vector<double>>& weights, double rrf_k,
+                      int rank_base, double lower,
+                      const std::optional<std::vector<ArrayLike>>& cohorts) {
   const std::size_t most = as_count(k, "k");
   const FusionOptions options = as_fusion(method, rrf_k, rank_base, lower);
   std::vector<GivenList> given;
-  for (const py::handle list : lists) given.push_back(as_list(list, given.size()));
+  for (const py::tuple& list : lists) given.push_back(as_list(list, given.size()));
   if (given.empty()) throw InvalidArgument("there are no lists to fuse; give at least one");
   const std::vector<double> scale = weights.value_or(std::vector<double>(given.size(), 1.0));
   if (scale.size() != given.size()) {
@@ -120,10 +121,10 @@ py::tuple fuse_lists(const py::sequence& lists, py::ssize_t k, const std::string
   return py::make_tuple(as_array(std::move(scores), shape), as_array(std::move(labels), shape));
 }
 
-FieldSearch make_search(std::shared_ptr<Index> index, const py::object& query, double weight,
+FieldSearch make_search(std::shared_ptr<Index> index, const ArrayLike& query, double weight,
                         std::optional<py::ssize_t> ef,
-                        const std::optional<std::string>& query_modality, const py::object& filter,
-                        const py::object& cohort) {
+                        const std::optional<std::string>& query_modality,
+                        const OptionalArrayLike& filter, const OptionalArrayLike& cohort) {
   const Rows row = as_rows(query, 0, true, "queries");
   if (row.count != 1) throw InvalidArgument("a FieldSearch takes one query");
   FieldSearch search;

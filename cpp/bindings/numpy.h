@@ -2,6 +2,7 @@
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
+#include <pybind11/typing.h>
 
 #include <cstddef>
 #include <optional>
@@ -14,9 +15,16 @@ namespace gapless::bindings {
 
 namespace py = pybind11;
 
-using Floats = py::array_t<float, py::array::c_style>;
-using Doubles = py::array_t<double, py::array::c_style>;
-using Labels = py::array_t<Label, py::array::c_style>;
+using Floats = py::array_t<float, py::array::c_style | py::array::forcecast>;
+using Doubles = py::array_t<double, py::array::c_style | py::array::forcecast>;
+using Labels = py::array_t<Label, py::array::c_style | py::array::forcecast>;
+
+// Whatever numpy can make an array of. A class of its own, so that signatures and the stub say so.
+class ArrayLike : public py::object {
+  static int accept(PyObject*) { return 1; }
+  PYBIND11_OBJECT_DEFAULT(ArrayLike, object, accept)
+};
+using OptionalArrayLike = py::typing::Optional<ArrayLike>;
 
 // (n, dim) rows as C-order float32; one row may come as (dim,). InvalidVector for another shape,
 // dim (when `dim` is not 0) or a dtype that is no number.
@@ -50,3 +58,8 @@ py::array_t<T> as_array(std::vector<T>&& values) {
 }
 
 }  // namespace gapless::bindings
+
+template <>
+struct pybind11::detail::handle_type_name<gapless::bindings::ArrayLike> {
+  static constexpr auto name = const_name("numpy.typing.ArrayLike");
+};

@@ -1,0 +1,183 @@
+"""Fusion of ranked lists, natively, against the formulas in plain Python."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import gapless
+from gapless import FlatIndex, _core
+from gapless.errors import InvalidArgument
+
+List = tuple[list[float], list[int]]
+
+SPORT: List = ([0.9, 0.8, 0.1], [4, 1, 7])
+SNOW: List = ([0.5, 0.4], [1, 9])
+
+
+def pairs(fused: tuple[Any, Any]) -> dict[int, float]:
+    return dict(zip(fused[1].tolist(), fused[0].tolist(), strict=True))
+
+
+def reference(lists: list[List], method: str, weights: list[float], **given: Any) -> dict[int, float]:
+    """Every formula of gapless.fuse, written out once more."""
+    total: dict[int, float] = {}
+    for number, ((scores, ids), weight) in enumerate(zip(lists, weights, strict=True)):
+        if not ids:
+            continue
+        s = np.asarray(scores, dtype=np.float64)
+        if method == "rrf":
+            parts = 1.0 / (60.0 + np.arange(len(ids)) + 1)
+        elif method == "minmax":
+            spread = s.max() - s.min()
+            parts = (s - s.min()) / spread if spread > 0 else np.ones_like(s)
+        elif method == "convex":
+            spread = s.max() + 1.0
+            parts = (s + 1.0) / spread if spread > 0 else np.ones_like(s)
+            parts = parts / sum(weights)
+        elif method == "zscore":
+            parts = (s - s.mean()) / s.std() if s.std() > 0 else np.zeros_like(s)
+        elif method == "cohort":
+            background = np.asarray(given["cohorts"][number])
+            parts = (s - background.mean()) / background.std()
+        else:
+            parts = s
+        for label, part in zip(ids, parts.tolist(), strict=True):
+            if method == "combmax":
+                total[label] = max(total.get(label, -np.inf), weight * part)
+            else:
+                total[label] = total.get(label, 0.0) + weight * part
+    return total
+
+
+@st.composite
+def ranked_lists(draw: st.DrawFn) -> list[List]:
+    lists = []
+    for _ in range(draw(st.integers(1, 6))):
+        ids = draw(st.lists(st.integers(0, 40), unique=True, max_size=20))
+        scores = draw(
+            st.lists(
+                st.floats(-1, 1, allow_subnormal=False).map(lambda x: round(x, 4)),
+                min_size=len(ids),
+                max_size=len(ids),
+            )
+        )
+        lists.append((sorted(scores, reverse=True), ids))
+    return lists
+
+
+@pytest.mark.parametrize("method", ["rrf", "convex", "minmax", "zscore", "cohort", "combmax"])
+@settings(max_examples=60, deadline=None)
+@given(lists=ranked_lists(), seed=st.integers(0, 1000))
+def test_formulas(method: str, lists: list[List], seed: int) -> None:
+    random = np.random.default_rng(seed)
+    weights = random.uniform(0.1, 2.0, len(lists)).tolist()
+    extra = {}
+    if method == "cohort":
+        extra["cohorts"] = [random.normal(size=50) for _ in lists]
+    wanted = reference(lists, method, weights, **extra)
+    scores, ids = gapless.fuse(lists, 100, method, weights, **extra)
+    assert scores.dtype == np.float64
+    assert set(ids.tolist()) == set(wanted)
+    for label, score in pairs((scores, ids)).items():
+        assert score == pytest.approx(wanted[label], abs=1e-9)
+    order = sorted(zip(-scores, ids, strict=True))
+    assert [label for _, label in order] == ids.tolist()
+    few = gapless.fuse(lists, 3, method, weights, **extra)
+    assert few[1].tolist() == ids[:3].tolist()
+
+
+def test_rrf_by_hand() -> None:
+    fused = pairs(gapless.fuse([SPORT, SNOW], 10))
+    assert fused == {
+        1: pytest.approx(1 / 62 + 1 / 61),
+        4: pytest.approx(1 / 61),
+        9: pytest.approx(1 / 62),
+        7: pytest.approx(1 / 63),
+    }
+    qdrant_like = pairs(gapless.fuse([SPORT, SNOW], 10, rrf_k=2, rank_base=0))
+    assert qdrant_like[1] == pytest.approx(1 / 3 + 1 / 2)
+
+
+def test_minmax_by_hand() -> None:
+    fused = pairs(gapless.fuse([SPORT, SNOW], 10, "minmax", [1.0, 0.5]))
+    assert fused == {4: 1.0, 1: pytest.approx(0.7 / 0.8 + 0.5), 7: 0.0, 9: 0.0}
+
+
+def test_a_list_without_spread_is_not_lost() -> None:
+    fused = pairs(gapless.fuse([([0.3], [5]), SPORT], 10, "minmax"))
+    assert fused[5] == 1.0
+    assert pairs(gapless.fuse([([0.3], [5])], 10, "zscore")) == {5: 0.0}
+
+
+def test_the_order_of_ties_is_ascending_id() -> None:
+    assert gapless.fuse([([1.0], [9]), ([1.0], [3])], 2)[1].tolist() == [3, 9]
+
+
+def test_empty_lists_and_padding() -> None:
+    nothing: List = ([], [])
+    assert gapless.fuse([nothing], 5)[1].tolist() == []
+    padded = (np.array([0.4, -np.inf]), np.array([3, -1]))
+    assert gapless.fuse([nothing, padded], 5)[1].tolist() == [3]
+
+
+def test_a_batch_is_fused_row_by_row() -> None:
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(300, 12)).astype(np.float32)
+    indexes = [FlatIndex(12), FlatIndex(12)]
+    for index, half in zip(indexes, (rows[:200], rows[100:]), strict=True):
+        index.add(half, ids=np.arange(0, 200) if index is indexes[0] else np.arange(100, 300))
+    lists = [index.search(rows[:7], 20) for index in indexes]
+    scores, ids = gapless.fuse(lists, 30, "minmax")
+    assert ids.shape == (7, 30)
+    for q in range(7):
+        one = gapless.fuse([(s[q], i[q]) for s, i in lists], 30, "minmax")
+        assert ids[q, : len(one[1])].tolist() == one[1].tolist()
+        assert (ids[q, len(one[1]) :] == -1).all()
+        assert np.isneginf(scores[q, len(one[1]) :]).all()
+
+
+@pytest.mark.parametrize(
+    ("message", "arguments"),
+    [
+        ("fusion method 'magic' is not known; use one of rrf", {"method": "magic"}),
+        ("k is 0", {"k": 0}),
+        ("1 weights for 2 lists", {"weights": [1.0]}),
+        ("negative", {"weights": [1.0, -1.0]}),
+        ("all weights are 0", {"weights": [0.0, 0.0]}),
+        ("rank_base is 3", {"rank_base": 3}),
+        ("rrf_k is -1", {"rrf_k": -1.0}),
+        ("needs cohorts=", {"method": "cohort"}),
+        ("at least 2 scores", {"method": "cohort", "cohorts": [[0.1], [0.2]]}),
+        ("no lists", {"lists": []}),
+        ("NaN", {"lists": [([0.5, float("nan")], [1, 2])]}),
+        ("above the one before", {"lists": [([0.1, 0.5], [1, 2])]}),
+        ("id 1 occurs twice in list 0", {"lists": [([0.5, 0.1], [1, 1])]}),
+        ("not a pair", {"lists": [([0.5],)]}),
+        ("of one shape", {"lists": [([0.5], [1, 2])]}),
+        ("different batches", {"lists": [SNOW, ([[0.5]], [[1]])]}),
+    ],
+)
+def test_bad_input(message: str, arguments: dict[str, Any]) -> None:
+    call = {"lists": [SPORT, SNOW], "k": 5, **arguments}
+    with pytest.raises(InvalidArgument, match=message):
+        gapless.fuse(**call)
+
+
+def test_top_k_and_normalise() -> None:
+    random = np.random.default_rng(1)
+    scores = random.normal(size=5000).astype(np.float32)
+    best, positions = _core.top_k(scores, 17)
+    order = np.argsort(-scores, kind="stable")[:17]
+    assert positions.tolist() == order.tolist()
+    assert (best == scores[order]).all()
+    assert _core.top_k(np.float32([2, 2, 1]), 9)[1].tolist() == [0, 1, 2]
+    rows = random.normal(size=(9, 33)) * 1e20
+    unit = _core.normalise(rows)
+    np.testing.assert_allclose(np.linalg.norm(unit, axis=1), 1.0, atol=1e-6)
+    with pytest.raises(InvalidArgument, match="row 2 is zero"):
+        _core.normalise(np.eye(4)[[0, 1]].repeat(2, axis=0) * [[1], [1], [0], [1]])
