@@ -71,9 +71,7 @@ def test_scores_equal_rows_that_were_really_moved(kind: str, name: str) -> None:
     index.set_alignment(gapless.Alignment(**case))
     index.add(ROWS[1500:])  # rows that come later are aligned too
     wanted = truth(case)
-    scores = np.stack(
-        [index.score(q, np.arange(2000), query_modality="text") for q in QUERIES]
-    )
+    scores = np.stack([index.score(q, np.arange(2000), query_modality="text") for q in QUERIES])
     np.testing.assert_allclose(scores, wanted, atol=1e-5)
     effort = {"ef": 300} if kind == "hnsw" else {}
     found, ids = index.search(QUERIES, 10, query_modality="text", **effort)

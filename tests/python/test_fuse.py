@@ -23,7 +23,9 @@ def pairs(fused: tuple[Any, Any]) -> dict[int, float]:
     return dict(zip(fused[1].tolist(), fused[0].tolist(), strict=True))
 
 
-def reference(lists: list[List], method: str, weights: list[float], **given: Any) -> dict[int, float]:
+def reference(
+    lists: list[List], method: str, weights: list[float], **given: Any
+) -> dict[int, float]:
     """Every formula of gapless.fuse, written out once more."""
     total: dict[int, float] = {}
     for number, ((scores, ids), weight) in enumerate(zip(lists, weights, strict=True)):

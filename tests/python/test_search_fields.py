@@ -9,6 +9,7 @@ import gapless
 from gapless._core import FieldSearch, search_fields
 from gapless.errors import InvalidArgument, InvalidVector
 
+Fields = tuple[gapless.FlatIndex, gapless.FlatIndex] | tuple[gapless.HnswIndex, gapless.HnswIndex]
 DIM = 16
 random = np.random.default_rng(11)
 IMAGES = random.normal(size=(400, DIM)).astype(np.float32)
@@ -17,7 +18,7 @@ QUERY = random.normal(size=DIM).astype(np.float32)
 
 
 @pytest.fixture(params=["flat", "hnsw"])
-def fields(request: pytest.FixtureRequest) -> tuple[gapless.FlatIndex, gapless.FlatIndex]:
+def fields(request: pytest.FixtureRequest) -> Fields:
     """Images 0..399 and texts 200..499: items 200..399 have both."""
     make = gapless.FlatIndex if request.param == "flat" else gapless.HnswIndex
     image, text = make(DIM), make(DIM)
@@ -26,15 +27,15 @@ def fields(request: pytest.FixtureRequest) -> tuple[gapless.FlatIndex, gapless.F
     return image, text
 
 
-def searches(fields: tuple[gapless.FlatIndex, gapless.FlatIndex], **given: object) -> list[FieldSearch]:
+def searches(fields: Fields, **given: object) -> list[FieldSearch]:
     return [
-        FieldSearch(fields[0], QUERY, cohort=np.arange(0, 400, 2), **given),
-        FieldSearch(fields[1], QUERY, weight=0.5, cohort=np.arange(200, 500, 3), **given),
+        FieldSearch(fields[0], QUERY, cohort=np.arange(0, 400, 2)),
+        FieldSearch(fields[1], QUERY, weight=0.5, cohort=np.arange(200, 500, 3)),
     ]
 
 
 def test_equals_searching_and_fusing_by_hand(
-    fields: tuple[gapless.FlatIndex, gapless.FlatIndex],
+    fields: Fields,
 ) -> None:
     hits = search_fields(searches(fields), 10, "rrf", depth=50)
     lists = [index.search(QUERY, 50) for index in fields]
@@ -45,7 +46,7 @@ def test_equals_searching_and_fusing_by_hand(
 
 
 @pytest.mark.parametrize("method", ["rrf", "convex", "minmax", "zscore", "cohort", "combmax"])
-def test_completion(fields: tuple[gapless.FlatIndex, gapless.FlatIndex], method: str) -> None:
+def test_completion(fields: Fields, method: str) -> None:
     depth = 30
     hits = search_fields(searches(fields), 60, method, depth=depth)
     lists = [index.search(QUERY, depth) for index in fields]
@@ -80,7 +81,7 @@ def test_completion(fields: tuple[gapless.FlatIndex, gapless.FlatIndex], method:
 
 
 def test_filters_hold_for_completed_scores_too(
-    fields: tuple[gapless.FlatIndex, gapless.FlatIndex],
+    fields: Fields,
 ) -> None:
     allowed = np.arange(250, 260)
     only_texts = [
@@ -100,7 +101,7 @@ def test_filters_hold_for_completed_scores_too(
 
 
 def test_alignments_and_query_modalities_apply(
-    fields: tuple[gapless.FlatIndex, gapless.FlatIndex],
+    fields: Fields,
 ) -> None:
     mean = gapless.Alignment(-IMAGES.mean(0), query={"text": (QUERY / 9, None)})
     fields[0].set_alignment(mean)
@@ -111,7 +112,7 @@ def test_alignments_and_query_modalities_apply(
 
 
 def test_k_beyond_the_union_and_absent_cohort_rows(
-    fields: tuple[gapless.FlatIndex, gapless.FlatIndex],
+    fields: Fields,
 ) -> None:
     hits = search_fields(searches(fields), 10_000, "cohort")
     assert sorted(hits.ids.tolist()) == list(range(500))
@@ -120,7 +121,7 @@ def test_k_beyond_the_union_and_absent_cohort_rows(
         search_fields(searches(fields), 5, "cohort")
 
 
-def test_bad_input(fields: tuple[gapless.FlatIndex, gapless.FlatIndex]) -> None:
+def test_bad_input(fields: Fields) -> None:
     with pytest.raises(InvalidArgument, match="no field to search"):
         search_fields([], 5)
     with pytest.raises(InvalidArgument, match="k is 0"):

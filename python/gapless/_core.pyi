@@ -1,0 +1,332 @@
+"""
+The native engine of gapless: indexes, alignment and fusion over numpy arrays.
+"""
+
+from __future__ import annotations
+import collections.abc
+import numpy
+import numpy.typing
+import os
+import typing
+
+__all__: list[str] = [
+    "Alignment",
+    "FieldSearch",
+    "FlatIndex",
+    "FusedHits",
+    "HnswIndex",
+    "Index",
+    "config",
+    "fuse",
+    "normalise",
+    "search_fields",
+    "top_k",
+]
+
+class Alignment:
+    """
+    An affine map of a field's rows, applied when scoring.
+
+    A row x is scored as if it were N(linear @ x + offset), N being normalisation; the stored rows and
+    the graph stay as they are. `query` maps the queries of each modality: {modality: (offset, linear)},
+    either part None. A row closer than 1e-6 to the origin after the map scores 0.
+
+    offset is (out_dim,) and linear (out_dim, dim), float32. Raises InvalidArgument when sizes disagree
+    or a number is not finite.
+    """
+    def __init__(
+        self,
+        offset: numpy.typing.ArrayLike | None = None,
+        linear: numpy.typing.ArrayLike | None = None,
+        query: collections.abc.Mapping[
+            str, tuple[numpy.typing.ArrayLike | None, numpy.typing.ArrayLike | None]
+        ]
+        | None = None,
+    ) -> None: ...
+    @property
+    def linear(self) -> numpy.typing.NDArray[numpy.float32] | None: ...
+    @property
+    def offset(self) -> numpy.typing.NDArray[numpy.float32] | None: ...
+    @property
+    def query(
+        self,
+    ) -> dict[
+        str,
+        tuple[
+            numpy.typing.NDArray[numpy.float32] | None, numpy.typing.NDArray[numpy.float32] | None
+        ],
+    ]: ...
+
+class Index:
+    """
+    What FlatIndex and HnswIndex share: unit rows under int64 ids.
+    """
+    def __len__(self) -> int: ...
+    def add(
+        self,
+        vectors: numpy.typing.ArrayLike,
+        ids: numpy.typing.ArrayLike | None = None,
+        threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    ) -> numpy.typing.NDArray[numpy.int64]:
+        """
+        Add rows (n, dim), normalising them, and return their ids (n,).
+
+        Without ids, rows are numbered on from the largest id there ever was. Raises InvalidVector (wrong
+        dim, or a row that is zero, NaN or infinite), DuplicateId, InvalidArgument; then nothing was added.
+        """
+    def contains(self, ids: numpy.typing.ArrayLike) -> numpy.typing.NDArray[numpy.bool]:
+        """
+        Return for each id whether it has a row.
+        """
+    def ids(self) -> numpy.typing.NDArray[numpy.int64]:
+        """
+        Return all ids, ascending.
+        """
+    def remove(self, ids: numpy.typing.ArrayLike) -> None:
+        """
+        Remove rows. Raises UnknownId or DuplicateId; then nothing was removed.
+        """
+    def save(self, path: os.PathLike | str | bytes) -> None:
+        """
+        Write the index and its alignment to one checksummed file, whole or not at all.
+        """
+    def score(
+        self,
+        query: numpy.typing.ArrayLike,
+        ids: numpy.typing.ArrayLike,
+        query_modality: str | None = None,
+    ) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        Return the exact aligned scores (n,) of one query with given ids; NaN for absent ones.
+        """
+    def set_alignment(self, alignment: Alignment | None) -> None:
+        """
+        Score through this alignment from now on; None for raw cosines.
+
+        One pass over the rows computes a float for each; no row and no graph is rewritten.
+        """
+    def update(
+        self,
+        ids: numpy.typing.ArrayLike,
+        vectors: numpy.typing.ArrayLike,
+        threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    ) -> None:
+        """
+        Replace the rows of ids that are present. Raises UnknownId, DuplicateId, InvalidVector.
+        """
+    def vectors(self, ids: numpy.typing.ArrayLike) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        Return the unit rows (n, dim) of ids. Raises UnknownId.
+        """
+    @property
+    def alignment(self) -> Alignment | None:
+        """
+        The alignment in use, or None.
+        """
+    @property
+    def dim(self) -> int:
+        """
+        Dimension of the rows.
+        """
+    @property
+    def memory_bytes(self) -> int:
+        """
+        Bytes that rows, ids and graph occupy.
+        """
+
+class FlatIndex(Index):
+    """
+    Exact search: every row is scored. Safe to use from many threads.
+    """
+    @staticmethod
+    def load(path: os.PathLike | str | bytes) -> FlatIndex:
+        """
+        Read a saved index. Raises CorruptFile naming file, section and offset.
+        """
+    def __init__(self, dim: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def search(
+        self,
+        queries: numpy.typing.ArrayLike,
+        k: typing.SupportsInt | typing.SupportsIndex,
+        query_modality: str | None = None,
+        filter: numpy.typing.ArrayLike | None = None,
+        threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    ) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.int64]]:
+        """
+        Return the k best rows of each query as (scores float32 (nq, k), ids int64 (nq, k)).
+
+        queries is (nq, dim), or (dim,) for one. Scores are aligned cosines in [-1, 1], best first, ties by
+        ascending id; short rows end in -inf and -1. `query_modality` picks the query map of the alignment,
+        `filter` is an array of ids or a packed bitset over ids (numpy.packbits(mask, bitorder="little")),
+        and threads=None means all cores for a batch and the calling thread for one query.
+
+        Raises InvalidVector for a query of another dim, zero or not finite; InvalidArgument for k < 1 or a
+        modality that the alignment has no map for.
+        """
+
+class HnswIndex(Index):
+    """
+    Approximate search in a hierarchical navigable small world graph (arXiv 1603.09320).
+
+    m is the number of links of a row on the upper levels (twice that on the base level), 2 to 512;
+    ef_construction the effort of an insertion; seed fixes the levels. Rows may be added, updated and
+    removed at any time, beside searches. Safe to use from many threads.
+    """
+    @staticmethod
+    def load(path: os.PathLike | str | bytes) -> HnswIndex:
+        """
+        Read a saved index. Raises CorruptFile naming file, section and offset.
+        """
+    def __init__(
+        self,
+        dim: typing.SupportsInt | typing.SupportsIndex,
+        m: typing.SupportsInt | typing.SupportsIndex = 32,
+        ef_construction: typing.SupportsInt | typing.SupportsIndex = 200,
+        seed: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> None: ...
+    def search(
+        self,
+        queries: numpy.typing.ArrayLike,
+        k: typing.SupportsInt | typing.SupportsIndex,
+        ef: typing.SupportsInt | typing.SupportsIndex | None = None,
+        query_modality: str | None = None,
+        filter: numpy.typing.ArrayLike | None = None,
+        threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    ) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.int64]]:
+        """
+        Return the k best rows of each query as (scores float32 (nq, k), ids int64 (nq, k)).
+
+        queries is (nq, dim), or (dim,) for one. Scores are aligned cosines in [-1, 1], best first, ties by
+        ascending id; short rows end in -inf and -1. `query_modality` picks the query map of the alignment,
+        `filter` is an array of ids or a packed bitset over ids (numpy.packbits(mask, bitorder="little")),
+        and threads=None means all cores for a batch and the calling thread for one query.
+
+        Raises InvalidVector for a query of another dim, zero or not finite; InvalidArgument for k < 1 or a
+        modality that the alignment has no map for.
+
+        `ef` is the effort: rows kept while walking, at least k (default 64). More of it finds more
+        of the true neighbours and takes longer.
+        """
+    @property
+    def ef_construction(self) -> int: ...
+    @property
+    def m(self) -> int: ...
+
+class FieldSearch:
+    """
+    One list of a mixed-modality query.
+
+    A query vector (dim,) against an index, with its weight, effort, query modality, filter, and for the
+    method "cohort" the ids of background rows (those no longer present are skipped).
+    """
+    def __init__(
+        self,
+        index: Index,
+        query: numpy.typing.ArrayLike,
+        *,
+        weight: typing.SupportsFloat | typing.SupportsIndex = 1.0,
+        ef: typing.SupportsInt | typing.SupportsIndex | None = None,
+        query_modality: str | None = None,
+        filter: numpy.typing.ArrayLike | None = None,
+        cohort: numpy.typing.ArrayLike | None = None,
+    ) -> None: ...
+
+class FusedHits:
+    """
+    A fused ranking of n items, and what each list said of each item.
+    """
+    def __len__(self) -> int: ...
+    @property
+    def ids(self) -> numpy.typing.NDArray[numpy.int64]:
+        """
+        Ids (n,).
+        """
+    @property
+    def normalised(self) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        What each list gave before its weight (n, lists); NaN for nothing.
+        """
+    @property
+    def ranks(self) -> numpy.typing.NDArray[numpy.int32]:
+        """
+        Ranks (n, lists) from 1; 0 where the list did not retrieve the item.
+        """
+    @property
+    def raw(self) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        Aligned scores (n, lists), completed; NaN where there is no row.
+        """
+    @property
+    def scores(self) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        Fused scores (n,), best first.
+        """
+
+def config() -> dict[str, typing.Any]:
+    """
+    Return what this build and machine use: version, simd, simd_available, cores, cuda.
+    """
+
+def fuse(
+    lists: collections.abc.Sequence[tuple[numpy.typing.ArrayLike, numpy.typing.ArrayLike]],
+    k: typing.SupportsInt | typing.SupportsIndex,
+    method: str = "rrf",
+    weights: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex] | None = None,
+    *,
+    rrf_k: typing.SupportsFloat | typing.SupportsIndex = 60.0,
+    rank_base: typing.SupportsInt | typing.SupportsIndex = 1,
+    lower: typing.SupportsFloat | typing.SupportsIndex = -1.0,
+    cohorts: collections.abc.Sequence[numpy.typing.ArrayLike] | None = None,
+) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.int64]]:
+    """
+    Merge ranked lists [(scores, ids), ...], each best first, into the k best.
+
+    Lists are (n,), or (nq, n) for a batch; an id of -1 ends a row. Returns (scores float64, ids int64).
+    With s a list's score of an item and w the list's weight, summed over the lists that hold the item:
+
+    rrf      w / (rrf_k + rank), the best rank being rank_base      (Cormack et al. 2009)
+    convex   w (s - lower) / (max - lower) / sum of all w           (TM2C2, arXiv 2210.11934)
+    minmax   w (s - min) / (max - min)
+    zscore   w (s - mean) / std of the list
+    cohort   w (s - mean) / std of `cohorts`: the query's scores against a background sample, by list
+    combmax  the largest w s
+
+    Equal scores rank by ascending id. Raises InvalidArgument for unsorted lists, NaN, an id twice in a
+    list, or unusable numbers.
+    """
+
+def normalise(vectors: numpy.typing.ArrayLike) -> numpy.typing.NDArray[numpy.float32]:
+    """
+    Return float32 (n, dim) rows scaled to unit length.
+
+    Raises InvalidVector, naming the row, for a row that is zero or holds NaN or infinity.
+    """
+
+def search_fields(
+    searches: collections.abc.Sequence[FieldSearch],
+    k: typing.SupportsInt | typing.SupportsIndex,
+    method: str = "rrf",
+    *,
+    depth: typing.SupportsInt | typing.SupportsIndex | None = None,
+    rrf_k: typing.SupportsFloat | typing.SupportsIndex = 60.0,
+    rank_base: typing.SupportsInt | typing.SupportsIndex = 1,
+    lower: typing.SupportsFloat | typing.SupportsIndex = -1.0,
+) -> FusedHits:
+    """
+    Search several fields, complete and fuse in one native call; returns FusedHits.
+
+    Each field is searched `depth` deep (default max(k, 100)). An item found in one field gets its exact
+    score in every other where it has a row; "rrf" ignores these completed scores, and lists' means,
+    deviations and ranges come from what was retrieved. Methods and errors are those of fuse().
+    """
+
+def top_k(
+    scores: numpy.typing.ArrayLike, k: typing.SupportsInt | typing.SupportsIndex
+) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.int64]]:
+    """
+    Return the k largest of (n,) scores and their positions, best first.
+
+    Equal scores rank by ascending position; k above n gives n results.
+    """
+
+__version__: str = "0.1.0"
