@@ -16,6 +16,7 @@ Words are compared as a bag in lower case, so "left arrow" is the identical spel
 
 from __future__ import annotations
 
+import json
 import re
 from functools import cache
 from importlib import resources
@@ -48,19 +49,12 @@ def _bag(text: str) -> tuple[str, ...]:
 
 
 def _load(name: str) -> dict[str, Any]:
-    # Python 3.10 has no tomllib; the tables keep to a subset that is read here line by line.
-    text = resources.files("gapless.demo").joinpath(name).read_text(encoding="utf-8")
-    try:
-        import tomllib
-    except ImportError:
-        return _parse(text)
-    return tomllib.loads(text)
+    # Python 3.10 has no tomllib, so the tables keep to a subset of TOML that is read right here.
+    return _parse(resources.files("gapless.demo").joinpath(name).read_text(encoding="utf-8"))
 
 
 def _parse(text: str) -> dict[str, Any]:
     """Read tables of `key = [strings or lists of strings]`, one key a line: TOML's subset here."""
-    import json
-
     tables: dict[str, Any] = {}
     table: dict[str, Any] = tables
     for number, line in enumerate(text.splitlines(), start=1):
