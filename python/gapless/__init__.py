@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from gapless import errors
 from gapless._core import Alignment, FlatIndex, HnswIndex, __version__, fuse
+from gapless.collection import Collection, open
 from gapless.config import show_config
+from gapless.results import Hit, Hits
+from gapless.schema import Field, Schema, Space
 
 __all__ = [
     "Alignment",
+    "Collection",
+    "Field",
     "FlatIndex",
+    "Hit",
+    "Hits",
     "HnswIndex",
+    "Schema",
+    "Space",
     "__version__",
     "errors",
     "fuse",
+    "open",
     "show_config",
 ]
