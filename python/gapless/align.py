@@ -121,7 +121,7 @@ def center(
     sides: dict[str, npt.NDArray[np.float64]] = {}
     for modality in dict.fromkeys(modality_of[field] for field in means):
         same = [mean for field, mean in means.items() if modality_of[field] == modality]
-        total = np.sum([mean.total for mean in same], axis=0, dtype=np.float64)
+        total: npt.NDArray[np.float64] = np.stack([mean.total for mean in same]).sum(axis=0)
         sides[modality] = total / sum(mean.count for mean in same)
     for modality, rows in (queries or {}).items():
         sides[modality] = _Mean(f"the {modality!r} queries", rows).value
@@ -265,7 +265,7 @@ def align_rows(
     InvalidArgument
         When the alignment has no map for `query_modality`.
     """
-    x = np.asarray(rows, dtype=np.float64)
+    x: npt.NDArray[np.float64] = np.asarray(rows, dtype=np.float64)
     x = x / np.linalg.norm(x, axis=1, keepdims=True)
     if alignment is None:
         return x

@@ -187,10 +187,9 @@ def _id(item: object, position: int) -> ItemId:
 def _check_length(what: str, given: object, n: int) -> None:
     if isinstance(given, (str, bytes, Mapping)) or not hasattr(given, "__len__"):
         raise InvalidArgument(f"{what} is a {type(given).__name__}: give a list, one entry per id")
-    if len(given) != n:  # type: ignore[arg-type]
+    if len(given) != n:
         raise InvalidArgument(
-            f"{what} has {len(given)} entries for {n} ids: "  # type: ignore[arg-type]
-            "give one per id (None keeps the old one)"
+            f"{what} has {len(given)} entries for {n} ids: give one per id (None keeps the old one)"
         )
 
 

@@ -24,6 +24,7 @@ from .schema import Schema
 __all__ = ["FILE_NAME", "FORMAT", "Catalog", "ItemRow", "PendingRow", "SegmentRow"]
 
 FILE_NAME = "catalog.sqlite"
+SEGMENT_FOLDER = "segments"
 FORMAT = 1
 APPLICATION_ID = 0x6761706C  # "gapl": tells our file from any other SQLite file of that name
 DURABILITY = {"full": "FULL", "normal": "NORMAL"}
@@ -109,6 +110,8 @@ class Catalog:
                 f"durability is {durability!r}: choose one of {', '.join(DURABILITY)}"
             )
         self.path = folder / FILE_NAME
+        if not self.path.is_file():
+            self._refuse_orphans(folder)
         self._pool: list[sqlite3.Connection] = []
         self._pool_lock = threading.Lock()
         self._open = True
@@ -133,6 +136,7 @@ class Catalog:
         db = self._writer
         tables = db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
         if tables == 0:  # new, or killed before the first commit
+            self._refuse_orphans(folder)
             if schema is None:
                 raise NotACollection(
                     f"{folder} holds a collection whose creation was interrupted: "
@@ -166,6 +170,15 @@ class Catalog:
         if schema is not None:
             stored.require(schema)
         return stored
+
+    def _refuse_orphans(self, folder: Path) -> None:
+        # A new catalogue names no segment, and what no row names is deleted: not someone's data.
+        orphans = sorted(path.name for path in (folder / SEGMENT_FOLDER).glob("*.gap"))
+        if orphans:
+            raise CorruptFile(
+                f"{self.path} is missing or empty, and there are segments of it, such as "
+                f"{orphans[0]}: restore {FILE_NAME} from a backup, or remove the folder"
+            )
 
     # -- transactions -------------------------------------------------------------------------
 
@@ -255,9 +268,7 @@ class Catalog:
 
     def next_key(self) -> int:
         """Key of the next new item; keys of removed items are never given again."""
-        row = self._writer.execute("SELECT seq FROM sqlite_sequence WHERE name = 'items'")
-        last = row.fetchone()
-        return 1 if last is None else int(last[0]) + 1
+        return self._last("items") + 1
 
     def insert_items(self, rows: Iterable[ItemRow]) -> None:
         """Add new items."""
@@ -302,9 +313,11 @@ class Catalog:
 
     def last_seq(self) -> int:
         """Highest sequence number ever given to a pending row; 0 at the beginning."""
-        row = self._writer.execute(
-            "SELECT seq FROM sqlite_sequence WHERE name = 'pending'"
-        ).fetchone()
+        return self._last("pending")
+
+    def _last(self, table: str) -> int:
+        query = "SELECT seq FROM sqlite_sequence WHERE name = ?"
+        row = self._writer.execute(query, (table,)).fetchone()
         return 0 if row is None else int(row[0])
 
     def pending_fields(self) -> list[str]:
@@ -351,7 +364,7 @@ class Catalog:
     ) -> int:
         """Store a new alignment, make it the active one, and return its version."""
         db = self._writer
-        db.execute("UPDATE alignments SET active = 0 WHERE active")
+        self.deactivate_alignment()
         cursor = db.execute(
             "INSERT INTO alignments (method, active, details) VALUES (?, 1, ?)",
             (method, json.dumps(details)),

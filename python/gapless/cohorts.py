@@ -32,6 +32,34 @@ class Cohorts:
         self._drawn = dict(stored)
         self._unsaved: set[str] = set()
         self._lock = threading.Lock()
+        self._writes = 0
+        self._shares: dict[tuple[str, ...], tuple[int, float]] = {}
+
+    def touch(self) -> None:
+        """Note that rows have come or gone, so that `multi_share` counts anew."""
+        self._writes += 1
+
+    def multi_share(self, indexes: Mapping[str, Index]) -> float:
+        """Estimate the share of items that fill more than one of these fields, from the samples."""
+        names, writes = tuple(indexes), self._writes
+        known = self._shares.get(names)
+        if known is None or known[0] != writes:
+            known = self._shares[names] = (writes, self._multi_share(indexes))
+        return known[1]
+
+    def _multi_share(self, indexes: Mapping[str, Index]) -> float:
+        filled, weight = 0.0, 0.0
+        for name, index in indexes.items():
+            if not len(index):
+                continue
+            keys = self.of(name, index)
+            count = np.sum([other.contains(keys) for other in indexes.values()], axis=0)
+            # An item is met once in each field it fills, so it counts 1 / that number each time;
+            # and a sampled key stands for len(index) / len(keys) rows.
+            share = np.where(count > 0, 1.0 / np.maximum(count, 1), 0.0) * len(index) / len(keys)
+            filled += float(share[count > 1].sum())
+            weight += float(share.sum())
+        return filled / weight if weight else 0.0
 
     def of(self, field: str, index: Index) -> Keys:
         """Give the sample of `field`, drawn now if there is none that still fits."""

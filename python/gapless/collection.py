@@ -220,8 +220,10 @@ class Collection:
         """Every id, in order of first insertion."""
         return self._storage.live().ids()
 
-    @overload
-    def get(self, ids: str | int, *, vectors: bool = False) -> Item: ...
+    @overload  # a str is an iterable of str as well, and yet one id
+    def get(  # type: ignore[overload-overlap]
+        self, ids: str | int, *, vectors: bool = False
+    ) -> Item: ...
     @overload
     def get(self, ids: Iterable[ItemId], *, vectors: bool = False) -> list[Item]: ...
     def get(self, ids: ItemId | Iterable[ItemId], *, vectors: bool = False) -> Item | list[Item]:

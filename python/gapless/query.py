@@ -74,7 +74,7 @@ class Encoders:
         InvalidArgument
             When none of the spaces names an encoder.
         MissingModelFile
-            When none of the named encoders can read `modality`.
+            When none of the named encoders can read `modality`, or the folder of one is missing.
         """
         names = list(spaces)
         having = [name for name in names if self._schema.spaces[name].encoder is not None]
@@ -88,6 +88,8 @@ class Encoders:
             try:
                 encoder = self._load(name, modality)
             except MissingModelFile as error:
+                if not _is_there(self._schema.spaces[name].encoder):
+                    raise
                 refusal = error  # a text-only model beside one for both is no error
                 continue
             parts.append(
@@ -109,7 +111,7 @@ class Encoders:
         spec = self._schema.spaces[space]
         with self._lock:
             encoder = self._loaded.get((space, modality))
-            if encoder is None:
+            if encoder is None and spec.encoder is not None:
                 from .encode import load_encoder
 
                 encoder = load_encoder(spec.encoder, modality)
@@ -121,6 +123,12 @@ class Encoders:
                     )
                 self._loaded[space, modality] = encoder
             return encoder
+
+
+def _is_there(encoder: str | None) -> bool:
+    from .encode import model_folder
+
+    return encoder is not None and model_folder(encoder).is_dir()
 
 
 def plan(
@@ -233,25 +241,9 @@ def choose_fusion(
         return "rrf", f"auto: field {smallest!r} has {rows[smallest]} rows, too few to compare with"
     if question.composed:
         return "cohort", "auto: the query has several parts"
-    several = multi_share({name: indexes[name] for name in question.fields}, cohorts)
+    several = cohorts.multi_share({name: indexes[name] for name in question.fields})
     reason = f"auto: {several:.0%} of the items fill more than one searched field"
     return ("rrf" if several > 0.5 else "cohort"), reason
-
-
-def multi_share(indexes: Mapping[str, Index], cohorts: Cohorts) -> float:
-    """Share of items that fill more than one of these fields, from the fields' samples."""
-    filled, weight = 0.0, 0.0
-    for name, index in indexes.items():
-        if not len(index):
-            continue
-        keys = cohorts.of(name, index)
-        count = np.sum([np.asarray(other.contains(keys), bool) for other in indexes.values()], 0)
-        # An item is met once in each field it fills, so it counts 1 / that number each time, and a
-        # sampled key stands for len(index) / len(keys) rows.
-        share = np.where(count > 0, 1.0 / np.maximum(count, 1), 0.0) * len(index) / len(keys)
-        filled += float(share[count > 1].sum())
-        weight += float(share.sum())
-    return filled / weight if weight else 0.0
 
 
 def run(
@@ -266,6 +258,8 @@ def run(
     routes = [route for route in question.routes if len(indexes[route[1]])]
     if not routes:
         return [], [], []
+    total = sum(len(indexes[name]) for name in question.fields)  # more is never found
+    limit, ef = min(limit, total), None if ef is None else min(ef, total)
     found = _core.search_fields(
         [
             _core.FieldSearch(
@@ -343,4 +337,5 @@ def _one(what: str, given: npt.ArrayLike, dim: int) -> npt.NDArray[np.float32]:
         array = array[None]
     if array.ndim != 2 or len(array) != 1:
         raise InvalidVector(f"{what} has shape {array.shape}: give one vector of shape ({dim},)")
-    return as_matrix(what, array, dim)[0]
+    row: npt.NDArray[np.float32] = as_matrix(what, array, dim)[0]
+    return row

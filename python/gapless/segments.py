@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TypeAlias
 
 from . import _core
+from .catalog import SEGMENT_FOLDER as FOLDER
 from .catalog import SegmentRow
 from .errors import CorruptFile, InvalidArgument
 from .schema import Field, Schema
 
 __all__ = ["FOLDER", "Index", "load_segment", "make_index", "remove_unnamed", "write_segment"]
 
-FOLDER = "segments"
 SUFFIX = ".gap"
 TEMPORARY = ".tmp"
 
@@ -34,19 +34,17 @@ def make_index(schema: Schema, field: str) -> Index:
 def write_segment(folder: Path, schema: Schema, field: str, index: Index, seq: int) -> SegmentRow:
     """Write `index` so that its file is whole and on disk before any row can name it.
 
-    The order is the guarantee: write ``*.tmp``, fsync it, rename, fsync the folder. Only then may
-    the caller commit the row returned.
+    The order is the guarantee: `save` writes ``*.tmp``, fsyncs it, renames it and fsyncs the
+    folder. Only then may the caller commit the row returned.
     """
     position = list(schema.fields).index(field)
     slug = re.sub(r"[^A-Za-z0-9]+", "-", field).strip("-")[:24] or "field"
     name = f"{position:02d}-{slug}-{seq:012d}{SUFFIX}"
     target = folder / FOLDER / name
-    target.parent.mkdir(exist_ok=True)
-    temporary = target.with_name(name + TEMPORARY)
-    index.save(os.fspath(temporary))
-    fsync(temporary)
-    temporary.replace(target)
-    fsync(target.parent)
+    if not target.parent.is_dir():
+        target.parent.mkdir()
+        fsync(folder)
+    index.save(os.fspath(target))
     return SegmentRow(name, seq, len(index))
 
 
@@ -92,7 +90,7 @@ def remove_unnamed(folder: Path, named: Iterable[str]) -> list[str]:
 
 
 def fsync(path: Path) -> None:
-    """Wait until the file or folder at `path` is on disk."""
+    """Wait until the folder at `path`, with the names in it, is on disk."""
     fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)

@@ -141,7 +141,7 @@ class Storage:
         return self._catalog is None
 
     def close(self) -> None:
-        """Wait for running searches, fold what is worth it into segments, give all back."""
+        """Wait for running searches, fold what is worth it, give all back."""
         with self.writing, self.swapping.exclusive():
             if self._catalog is None or self._pid != os.getpid():
                 return
@@ -191,6 +191,7 @@ class Storage:
             raise
         follow()
         self._behind = False
+        self.cohorts.touch()
         self.cohorts.saved(cohorts)
 
     def upsert(self, batch: Batch) -> None:
@@ -380,7 +381,7 @@ def _prepare_folder(path: Path, schema: Schema | None) -> None:
         raise InvalidArgument(f"schema is a {type(schema).__name__}: give a gapless.Schema")
     if path.exists() and not path.is_dir():
         raise NotACollection(f"{path} is a file: give the folder of a collection")
-    if (path / FILE_NAME).is_file():
+    if (path / FILE_NAME).is_file() or (path / FOLDER).is_dir():
         return
     if schema is None:
         raise NotACollection(

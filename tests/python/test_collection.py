@@ -195,6 +195,7 @@ def test_the_limit_and_short_lists(col: Collection, rng: np.random.Generator) ->
     assert len(col.search(vectors={"clip": q})) == 10
     assert len(col.search(vectors={"clip": q}, limit=np.int64(3))) == 3
     assert len(col.search(vectors={"clip": q}, limit=1000)) == 70
+    assert len(col.search(vectors={"clip": q}, limit=2**80, ef=2**80)) == 70
     whole = col.search(vectors={"clip": q}, limit=1000, fusion="cohort")
     assert col.search(vectors={"clip": q}, limit=7, fusion="cohort").ids == whole.ids[:7]
 

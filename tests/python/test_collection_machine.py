@@ -143,7 +143,7 @@ def test_any_sequence_of_calls_agrees_with_a_dict(tmp_path: Path) -> None:
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=30,
+            max_examples=20,
             stateful_step_count=25,
             deadline=None,
             derandomize=True,

@@ -83,6 +83,18 @@ def test_a_damaged_catalogue_is_named(folded: Path) -> None:
         gl.open(folded)
 
 
+@pytest.mark.parametrize("how", ["gone", "empty"])
+def test_segments_without_their_catalogue_are_never_deleted(folded: Path, how: str) -> None:
+    before = files(folded)
+    (folded / "catalog.sqlite").unlink()
+    if how == "empty":
+        (folded / "catalog.sqlite").touch()
+    for schema in (None, mixed_schema()):
+        with pytest.raises(CorruptFile, match=r"catalog\.sqlite is missing or empty.*00-image"):
+            gl.open(folded, schema)
+    assert files(folded) == before
+
+
 def test_a_creation_cut_short_is_finished(tmp_path: Path, rng: np.random.Generator) -> None:
     path = tmp_path / "c"
     path.mkdir()
