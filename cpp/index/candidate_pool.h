@@ -53,6 +53,14 @@ class CandidatePool {
     return slot;
   }
 
+  // The slot that expand_next() would give if nothing better came; kNoSlot when there is none.
+  Slot peek_next() const {
+    for (std::size_t i = cursor_; i < entries_.size(); ++i) {
+      if (!(entries_[i].tagged & kExpanded)) return entries_[i].tagged & kSlotMask;
+    }
+    return kNoSlot;
+  }
+
   template <typename Visit>
   void for_each_allowed(const Visit& visit) const {
     for (const Entry& entry : entries_) {

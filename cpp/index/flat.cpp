@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/runtime.h"
 #include "core/thread_pool.h"
 #include "kernels/kernels.h"
 
@@ -51,24 +52,25 @@ void FlatIndex::scan_all(const PreparedQuery* queries, std::size_t count, TopK* 
 void FlatIndex::search_rows(const std::vector<PreparedQuery>& queries, const SlotFilter* filter,
                             const SearchOptions& options, float* scores, Label* labels) const {
   const std::vector<Slot> allowed = filter == nullptr ? std::vector<Slot>() : filter->slots();
-  parallel_for(queries.size(), options.threads, kQueryGroup,
-               [&](std::size_t begin, std::size_t end) {
-                 for (std::size_t group = begin; group < end; group += kQueryGroup) {
-                   const std::size_t count = std::min(kQueryGroup, end - group);
-                   std::vector<TopK> best(count, TopK(options.k));
-                   if (filter == nullptr) {
-                     scan_all(&queries[group], count, best.data());
-                   } else {
-                     for (std::size_t q = 0; q < count; ++q) {
-                       scan(queries[group + q], allowed, best[q]);
-                     }
-                   }
-                   for (std::size_t q = 0; q < count; ++q) {
-                     const std::size_t at = (group + q) * options.k;
-                     best[q].write(scores + at, labels + at);
-                   }
-                 }
-               });
+  const std::size_t workers = options.threads == 0 ? runtime().cores : options.threads;
+  const std::size_t group = std::clamp<std::size_t>(queries.size() / workers, 1, kQueryGroup);
+  parallel_for(queries.size(), options.threads, group, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t at = begin; at < end; at += kQueryGroup) {
+      const std::size_t count = std::min(kQueryGroup, end - at);
+      std::vector<TopK> best(count, TopK(options.k));
+      if (filter == nullptr) {
+        scan_all(&queries[at], count, best.data());
+      } else {
+        for (std::size_t q = 0; q < count; ++q) {
+          scan(queries[at + q], allowed, best[q]);
+        }
+      }
+      for (std::size_t q = 0; q < count; ++q) {
+        const std::size_t row = (at + q) * options.k;
+        best[q].write(scores + row, labels + row);
+      }
+    }
+  });
 }
 
 }  // namespace gapless

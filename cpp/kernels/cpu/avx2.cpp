@@ -1,7 +1,7 @@
 #include <immintrin.h>
 
+#include "core/prefetch.h"
 #include "kernels/cpu/isa.h"
-#include "kernels/cpu/prefetch.h"
 
 namespace gapless {
 namespace {
