@@ -199,10 +199,10 @@ def _pillow() -> None:
 
 def _pair(value: Any, key: str) -> tuple[int, int]:
     """Read a size given as int, {height, width} or {shortest_edge}."""
-    if isinstance(value, Mapping):
+    pair: Any = [value, value] if isinstance(value, int) else value
+    if isinstance(value, Mapping) and "longest_edge" not in value:
         edge = value.get("shortest_edge")
-        value = [value.get("height", edge), value.get("width", edge)]
-    pair = [value, value] if isinstance(value, int) else value
+        pair = [value.get("height", edge), value.get("width", edge)]
     whole = isinstance(pair, (list, tuple)) and all(isinstance(s, int) and s > 0 for s in pair)
     if whole and len(pair) == 2:
         return pair[0], pair[1]
