@@ -1,7 +1,7 @@
 // libFuzzer target: whatever the bytes, a segment is parsed or CorruptFile is thrown. Build with
 //   clang++ -std=c++20 -O1 -g -fsanitize=fuzzer,address,undefined -Icpp -Itests
 //     tests/fuzz/fuzz_segment.cpp cpp/store/*.cpp cpp/core/*.cpp -pthread -o fuzz_segment
-// and run ./fuzz_segment -max_total_time=60 CORPUS with copies of tests/golden as the corpus.
+// and run ./fuzz_segment -max_total_time=60 CORPUS, a folder of saved indexes.
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
