@@ -1,8 +1,6 @@
 #include <pybind11/stl.h>
-#include <pybind11/stl/filesystem.h>
 
 #include <algorithm>
-#include <filesystem>
 
 #include "bindings/bind.h"
 #include "bindings/numpy.h"
@@ -137,23 +135,30 @@ Floats vectors(const Index& index, const ArrayLike& ids) {
 py::array_t<bool> contains(const Index& index, const ArrayLike& ids) {
   const Labels labels = as_labels(ids);
   py::array_t<bool> found(labels.size());
-  index.contains(labels.data(), static_cast<std::size_t>(labels.size()), found.mutable_data());
+  bool* to = found.mutable_data();
+  const Label* given = labels.data();
+  const auto count = static_cast<std::size_t>(labels.size());
+  {
+    const py::gil_scoped_release release;
+    index.contains(given, count, to);
+  }
   return found;
 }
 
-void save(Index& index, const std::filesystem::path& path) {
+void save(Index& index, const PathLike& given) {
+  const std::string path = as_path(given);
   const py::gil_scoped_release release;
-  index.save(
-      [&](const Sections& sections) { write_segment(path.string(), index.kind(), sections); });
+  index.save([&](const Sections& sections) { write_segment(path, index.kind(), sections); });
 }
 
 template <typename T>
-std::shared_ptr<T> load(const std::filesystem::path& path) {
+std::shared_ptr<T> load(const PathLike& given) {
+  const std::string path = as_path(given);
   const py::gil_scoped_release release;
-  const Segment segment = Segment::read(path.string());
+  const Segment segment = Segment::read(path);
   if (segment.kind() != T::kKind) {
-    throw InvalidArgument(path.string() + " holds an index of kind '" + segment.kind() +
-                          "', not '" + T::kKind + "'; load it with the class of its kind");
+    throw InvalidArgument(path + " holds an index of kind '" + segment.kind() + "', not '" +
+                          T::kKind + "'; load it with the class of its kind");
   }
   try {
     return std::static_pointer_cast<T>(
@@ -197,7 +202,15 @@ dim, or a row that is zero, NaN or infinite), DuplicateId, InvalidArgument; then
            "Return the unit rows (n, dim) of ids. Raises UnknownId.")
       .def("contains", &contains, py::arg("ids"), "Return for each id whether it has a row.")
       .def(
-          "ids", [](const Index& index) { return as_array(index.labels()); },
+          "ids",
+          [](const Index& index) {
+            std::vector<Label> labels;
+            {
+              const py::gil_scoped_release release;
+              labels = index.labels();
+            }
+            return as_array(std::move(labels));
+          },
           "Return all ids, ascending.")
       .def(
           "set_alignment",
@@ -218,9 +231,11 @@ One pass over the rows computes a float for each; no row and no graph is rewritt
       .def("save", &save, py::arg("path"),
            "Write the index and its alignment to one checksummed file, whole or not at all.")
       .def_property_readonly("dim", &Index::dim, "Dimension of the rows.")
-      .def_property_readonly("memory_bytes", &Index::memory_bytes,
-                             "Bytes that rows, ids and graph occupy.")
-      .def("__len__", &Index::size);
+      .def_property_readonly(
+          "memory_bytes",
+          py::cpp_function(&Index::memory_bytes, py::call_guard<py::gil_scoped_release>()),
+          "Bytes that rows, ids and graph occupy.")
+      .def("__len__", &Index::size, py::call_guard<py::gil_scoped_release>());
 
   py::class_<FlatIndex, Index, std::shared_ptr<FlatIndex>>(
       module, "FlatIndex", "Exact search: every row is scored. Safe to use from many threads.")

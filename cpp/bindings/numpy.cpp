@@ -62,6 +62,10 @@ Labels as_labels(const py::object& ids) {
   return Labels::ensure(given.attr("astype")("int64"));
 }
 
+std::string as_path(const PathLike& path) {
+  return py::module_::import("os").attr("fsdecode")(path).cast<std::string>();
+}
+
 std::size_t as_threads(std::optional<py::ssize_t> threads) {
   return threads ? as_count(*threads, "threads") : 0;
 }

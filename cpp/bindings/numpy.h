@@ -24,6 +24,11 @@ class ArrayLike : public py::object {
   static int accept(PyObject*) { return 1; }
   PYBIND11_OBJECT_DEFAULT(ArrayLike, object, accept)
 };
+// A path as Python means it: str, bytes or anything with __fspath__.
+class PathLike : public py::object {
+  static int accept(PyObject*) { return 1; }
+  PYBIND11_OBJECT_DEFAULT(PathLike, object, accept)
+};
 using OptionalArrayLike = py::typing::Optional<ArrayLike>;
 
 // (n, dim) rows as C-order float32; one row may come as (dim,). InvalidVector for another shape,
@@ -38,6 +43,9 @@ Rows as_rows(const py::object& vectors, std::size_t dim, bool single_allowed, co
 
 // 1-d integers; InvalidArgument otherwise.
 Labels as_labels(const py::object& ids);
+
+// os.fsdecode: TypeError for what is no path.
+std::string as_path(const PathLike& path);
 
 // `threads` as the engine takes it: 0 for None; InvalidArgument below 1.
 std::size_t as_threads(std::optional<py::ssize_t> threads);
@@ -62,4 +70,9 @@ py::array_t<T> as_array(std::vector<T>&& values) {
 template <>
 struct pybind11::detail::handle_type_name<gapless::bindings::ArrayLike> {
   static constexpr auto name = const_name("numpy.typing.ArrayLike");
+};
+
+template <>
+struct pybind11::detail::handle_type_name<gapless::bindings::PathLike> {
+  static constexpr auto name = const_name("str | os.PathLike[str]");
 };

@@ -28,6 +28,10 @@ void check_unique(const Label* labels, std::size_t count) {
     throw InvalidArgument("id " + std::to_string(sorted.front()) +
                           " is negative; ids are 0 or more");
   }
+  if (count > 0 && sorted.back() == std::numeric_limits<Label>::max()) {
+    throw InvalidArgument("id " + std::to_string(sorted.back()) + " is the largest int64; ids " +
+                          "must leave room for the next one");
+  }
   const auto twice = std::adjacent_find(sorted.begin(), sorted.end());
   if (twice != sorted.end()) {
     throw DuplicateId("id " + std::to_string(*twice) + " occurs twice in this call; give it once");

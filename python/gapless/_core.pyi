@@ -86,7 +86,7 @@ class Index:
         """
         Remove rows. Raises UnknownId or DuplicateId; then nothing was removed.
         """
-    def save(self, path: os.PathLike | str | bytes) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """
         Write the index and its alignment to one checksummed file, whole or not at all.
         """
@@ -139,7 +139,7 @@ class FlatIndex(Index):
     Exact search: every row is scored. Safe to use from many threads.
     """
     @staticmethod
-    def load(path: os.PathLike | str | bytes) -> FlatIndex:
+    def load(path: str | os.PathLike[str]) -> FlatIndex:
         """
         Read a saved index. Raises CorruptFile naming file, section and offset.
         """
@@ -173,7 +173,7 @@ class HnswIndex(Index):
     removed at any time, beside searches. Safe to use from many threads.
     """
     @staticmethod
-    def load(path: os.PathLike | str | bytes) -> HnswIndex:
+    def load(path: str | os.PathLike[str]) -> HnswIndex:
         """
         Read a saved index. Raises CorruptFile naming file, section and offset.
         """

@@ -252,6 +252,7 @@ def test_refused_rows_leave_the_index_as_it_was(kind: str) -> None:
         (DuplicateId, "id 3 is in the index already", lambda: index.add(rows[:2], ids=[90, 3])),
         (DuplicateId, "id 90 occurs twice", lambda: index.add(rows[:2], ids=[90, 90])),
         (InvalidArgument, "id -4 is negative", lambda: index.add(rows[:2], ids=[90, -4])),
+        (InvalidArgument, "largest int64", lambda: index.add(rows[:1], ids=[2**63 - 1])),
         (InvalidArgument, "3 ids for 2 vectors", lambda: index.add(rows[:2], ids=[90, 91, 92])),
         (InvalidArgument, "integers", lambda: index.add(rows[:2], ids=[0.5, 1.5])),
         (InvalidArgument, "threads is 0", lambda: index.add(rows[:2], threads=0)),
