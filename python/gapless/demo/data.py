@@ -170,8 +170,8 @@ def augment(x: Tensor, mirrors: Tensor, generator: torch.Generator) -> Tensor:
         return torch.rand(count, generator=generator) * (high - low) + low
 
     ink = x / -2
-    zoom = uniform(0.92, 1.45)
-    stretch = uniform(0.9, 1.1)
+    zoom = 1 + uniform(-0.08, 0.45)
+    stretch = 1 + uniform(-0.1, 0.1)
     angle = uniform(-0.15, 0.15)
     flip = torch.where((uniform(0, 1) < 0.3) & mirrors, -1.0, 1.0)
     affine = torch.zeros(count, 2, 3)

@@ -155,6 +155,57 @@ def _losses(
     return match, _pairs(seen, owner), far
 
 
+@dataclass(frozen=True)
+class _Material:
+    """What every step draws from."""
+
+    names: Names
+    pictures: Tensor
+    tokenizer: Any
+    lessons: Lessons
+    rng: np.random.Generator
+    generator: torch.Generator
+
+
+def _run(
+    towers: Towers,
+    material: _Material,
+    recipe: Recipe,
+    every: int,
+) -> Towers:
+    """Run the steps and return the average of the weights."""
+    towers = towers.train()
+    cast(Any, towers.icon).to(memory_format=torch.channels_last)
+    optimizer, schedule = _optimizer(towers, recipe)
+    clipped = [p for p in towers.parameters() if p is not towers.text.table.weight]
+    average = copy.deepcopy(towers)
+    lessons, generator = material.lessons, material.generator
+    step, begun = 0, time.perf_counter()
+    while step < recipe.steps:
+        for batch in material.names.batches(recipe.names, material.rng):
+            words = token_batch(material.tokenizer, batch.texts)
+            x = augment(material.pictures[batch.rows], batch.mirrors, generator)
+            picked = torch.randint(len(lessons.ids), (1024,), generator=generator)
+            match, alike, far = _losses(towers, x, words, lessons, picked)
+            loss = match + recipe.pictures_weight * alike + recipe.teacher_weight * far
+            optimizer.zero_grad(set_to_none=True)
+            cast(Any, loss).backward()
+            nn.utils.clip_grad_norm_(clipped, 1.0)
+            optimizer.step()
+            schedule.step()
+            step += 1
+            _follow(average, towers, min(recipe.average, step / (step + 10)))
+            if every and (step % every == 0 or step == recipe.steps):
+                _say(
+                    f"step {step:5d}  match {match.item():.3f}  alike {alike.item():.3f}  "
+                    f"teacher {far.item():.3f}  scale {towers.scale.exp().item():.1f}  "
+                    f"{(time.perf_counter() - begun) / step:.2f} s/step"
+                )
+            if step == recipe.steps:
+                break
+    return average
+
+
 def train(
     icons: list[icon_set.Icon],
     recipe: Recipe | None = None,
@@ -218,34 +269,9 @@ def train(
             f"{len(lessons.ids)} lessons; ready after {time.perf_counter() - begun:.0f} s"
         )
 
-    cast(Any, towers.icon).to(memory_format=torch.channels_last)
-    optimizer, schedule = _optimizer(towers, recipe)
-    clipped = [p for p in towers.parameters() if p is not towers.text.table.weight]
-    average = copy.deepcopy(towers)
-    step, begun = 0, time.perf_counter()
-    while step < recipe.steps:
-        for batch in names.batches(recipe.names, rng):
-            words = token_batch(tokenizer, batch.texts)
-            x = augment(pictures[batch.rows], batch.mirrors, generator)
-            picked = torch.randint(len(lessons.ids), (1024,), generator=generator)
-            match, alike, far = _losses(towers, x, words, lessons, picked)
-            loss = match + recipe.pictures_weight * alike + recipe.teacher_weight * far
-            optimizer.zero_grad(set_to_none=True)
-            cast(Any, loss).backward()
-            nn.utils.clip_grad_norm_(clipped, 1.0)
-            optimizer.step()
-            schedule.step()
-            step += 1
-            _follow(average, towers, min(recipe.average, step / (step + 10)))
-            if every and (step % every == 0 or step == recipe.steps):
-                _say(
-                    f"step {step:5d}  match {match.item():.3f}  alike {alike.item():.3f}  "
-                    f"teacher {far.item():.3f}  scale {towers.scale.exp().item():.1f}  "
-                    f"{(time.perf_counter() - begun) / step:.2f} s/step"
-                )
-            if step == recipe.steps:
-                break
-    return average.eval(), vocabulary
+    material = _Material(names, pictures, tokenizer, lessons, rng, generator)
+    towers = _run(towers, material, recipe, every)
+    return towers.eval(), vocabulary
 
 
 def _difference(folder: Path, towers: Towers, vocabulary: Vocabulary) -> dict[str, float]:
