@@ -22,7 +22,7 @@ from gapless.errors import CorruptFile, InvalidArgument, NotACollection, SchemaM
 if TYPE_CHECKING:
     from gapless.collection import Collection
 
-__all__ = ["Corpus", "Staged", "Vectors", "collect", "encode", "load_corpus"]
+__all__ = ["Corpus", "Staged", "Vectors", "check_folder", "collect", "encode", "load_corpus"]
 
 Rows = npt.NDArray[np.float32]
 
@@ -149,6 +149,23 @@ def fingerprint(model: str) -> str:
     return digest.hexdigest()[:16]
 
 
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that the demo must not write to.
+
+    Raises
+    ------
+    InvalidArgument
+        It is a file, or has a ``collection`` that the demo did not make.
+    """
+    path = folder / "collection"
+    if folder.exists() and not folder.is_dir():
+        raise InvalidArgument(f"{folder} is a file: give --folder the path of a folder")
+    if path.exists() and not (folder / MARKER).is_file():
+        raise InvalidArgument(
+            f"{path} is there and the demo did not make it: give another --folder"
+        )
+
+
 def collect(
     folder: Path, corpus: Corpus, model: str, stages: Staged
 ) -> tuple[Collection, Vectors, str]:
@@ -173,12 +190,7 @@ def collect(
     """
     path, marker = folder / "collection", folder / MARKER
     wanted = _description(corpus, model)
-    if folder.exists() and not folder.is_dir():
-        raise InvalidArgument(f"{folder} is a file: give --folder the path of a folder")
-    if path.exists() and not marker.is_file():
-        raise InvalidArgument(
-            f"{path} is there and the demo did not make it: give another --folder"
-        )
+    check_folder(folder)
     why = "made afresh"
     if path.exists():
         col, why = _reopen(path, marker, wanted, corpus)

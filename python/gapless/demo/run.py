@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gapless.demo.corpus import Corpus, Staged, Vectors, collect, load_corpus
+from gapless.demo.corpus import Corpus, Staged, Vectors, check_folder, collect, load_corpus
 from gapless.demo.evaluation import Comparison, compare
 from gapless.demo.queries import Answer, ask_all
 from gapless.encode import model_folder
+from gapless.encode.folder import ModelFolder
 from gapless.errors import MissingExtra
 
 if TYPE_CHECKING:
@@ -117,8 +118,9 @@ def run_demo(
     start = time.perf_counter()
     if report:
         _require_report()
-    model_folder(model)
+    ModelFolder(model_folder(model))
     folder = folder.expanduser().absolute()
+    check_folder(folder)
     corpus = load_corpus(limit, stages)
     col, vectors, note = collect(folder, corpus, model, stages)
     with col:
