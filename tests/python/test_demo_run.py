@@ -137,6 +137,7 @@ def test_the_headline_follows_the_numbers(held: tuple[list[Icon], list[str]]) ->
     rows = (raw, best, *others[1:], fused)
     worse: Comparison = dataclasses.replace(found, rows=rows)
     assert f"another row: {best.name}" in headline(worse)
+    assert interval((0.1, 0.05, 0.15), short=True) == "+0.100 ±0.050"
     assert interval(None) == "-" and interval((0.1, 0.05, 0.15)) == "+0.100 (+0.050 to +0.150)"
 
 

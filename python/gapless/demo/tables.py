@@ -72,11 +72,11 @@ def _answer(answer: Answer) -> Group:
 
 
 def _comparison(comparison: Comparison) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("ranking")
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
+    table.add_column("ranking", no_wrap=True)
     for title in ("text among\nfirst 10", "R@10", "nDCG@10", "R@10\nof icons", "R@10\nof names"):
         table.add_column(title, justify="right")
-    table.add_column("nDCG@10 against raw\n(95% interval)", justify="right")
+    table.add_column("nDCG@10\nover raw", justify="right")
     best = max(row.ndcg_at_10 for row in comparison.rows)
     for row in comparison.rows:
         table.add_row(
@@ -86,7 +86,7 @@ def _comparison(comparison: Comparison) -> Table:
             f"{row.ndcg_at_10:.3f}",
             f"{row.image_recall_at_10:.3f}",
             f"{row.text_recall_at_10:.3f}",
-            interval(row.ndcg_gain),
+            interval(row.ndcg_gain, short=True),
             style="bold" if row.ndcg_at_10 == best else "",
         )
     return table
@@ -96,7 +96,7 @@ def _small_print(comparison: Comparison) -> str:
     return (
         f"[dim]{comparison.queries} text queries over the held-out families: {comparison.images:,} "
         f"icons, {comparison.texts:,} names (a blind draw gives {comparison.text_share:.0%} text). "
-        "The query's own words are left out. "
+        "The query's own words are left out; ± is half a 95% interval. "
         f"The best possible R@10 is {comparison.ceiling:.3f}. "
         "Asked alone, the image field has "
         f"R@10 {comparison.image_only:.3f} of icons raw, {comparison.image_only_centred:.3f} "

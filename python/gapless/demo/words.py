@@ -76,9 +76,17 @@ def gap_words(diagnosis: Diagnosis) -> str:
     return words
 
 
-def interval(gain: tuple[float, float, float] | None) -> str:
-    """Write a difference and its interval, or a dash for the row it is measured from."""
-    return "-" if gain is None else f"{gain[0]:+.3f} ({gain[1]:+.3f} to {gain[2]:+.3f})"
+def interval(gain: tuple[float, float, float] | None, short: bool = False) -> str:
+    """Write a difference with its interval, or a dash for the row it is measured from.
+
+    `short` gives half the interval's width instead of its ends.
+    """
+    if gain is None:
+        return "-"
+    mean, low, high = gain
+    if short:
+        return f"{mean:+.3f} ±{(high - low) / 2:.3f}"
+    return f"{mean:+.3f} ({low:+.3f} to {high:+.3f})"
 
 
 def _percent(change: float, base: float) -> str:
