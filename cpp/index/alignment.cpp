@@ -20,6 +20,10 @@ void check(const AffineMap& map, const std::string& whose) {
     throw InvalidArgument("linear part of " + whose + " is not (out, in) = (" +
                           std::to_string(map.out) + ", " + std::to_string(map.in) + ")");
   }
+  if (map.linear.empty() && map.in != map.out) {
+    throw InvalidArgument(whose + " has no linear part and yet maps " + std::to_string(map.in) +
+                          " dims to " + std::to_string(map.out));
+  }
   if (!map.offset.empty() && map.offset.size() != map.out) {
     throw InvalidArgument("offset of " + whose + " has " + std::to_string(map.offset.size()) +
                           " values, its linear part gives " + std::to_string(map.out));

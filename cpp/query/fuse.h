@@ -12,13 +12,13 @@ namespace gapless {
 
 // How ranked lists become one. With s a list's score of an item, w the list's weight and the sums
 // over the lists that say something of the item (the others add 0):
-//   rrf      sum w / (rrf_k + rank)          Cormack, Clarke and Buettcher 2009; best rank =
-//   rank_base convex   sum w (s - lower) / (max - lower) / sum of all w   Bruch et al., arXiv
-//   2210.11934 (TM2C2) minmax   sum w (s - min) / (max - min) zscore   sum w (s - mean) / std mean
-//   and std of the retrieved list cohort   sum w (s - mean) / std          mean and std of a fixed
-//   background sample, scored for
-//                                            this query (S-norm of speaker verification)
-//   combmax  max w s                         the scores as they are: what one mixed index would do
+//   - rrf: sum w / (rrf_k + rank), the best rank being rank_base (Cormack, Clarke, Buettcher 2009)
+//   - convex: sum w (s - lower) / (max - lower) / sum of all w (TM2C2, Bruch, arXiv 2210.11934)
+//   - minmax: sum w (s - min) / (max - min)
+//   - zscore: sum w (s - mean) / std
+//   - cohort: as zscore, with mean and std of a fixed background sample that is scored for this
+//     query (S-norm of speaker verification)
+//   - combmax: max w s, the scores as they are: what one mixed index would do
 // min, max, mean and std come from the retrieved list, so a completed score may map outside.
 enum class FusionMethod { kRrf, kConvex, kMinMax, kZScore, kCohort, kCombMax };
 

@@ -18,7 +18,7 @@ using namespace gapless;
 
 namespace {
 
-constexpr std::size_t kDim = 12;
+constexpr std::size_t kDim = 100;
 
 std::vector<float> random_rows(std::size_t count, unsigned seed) {
   std::mt19937 random(seed);
@@ -162,5 +162,28 @@ TEST_CASE("an index comes back from its segment with the same answers") {
     back->search(rows.data(), kDim, 20, options, after.data(), labels_after.data());
     CHECK(before == after);
     CHECK(labels_before == labels_after);
+  }
+}
+
+TEST_CASE("copies of one row score alike and rank by label") {
+  const std::vector<float> row = random_rows(1, 3);
+  for (const char* kind : {"flat", "hnsw"}) {
+    CAPTURE(kind);
+    const std::unique_ptr<Index> index = make(kind);
+    std::vector<float> copies;
+    for (int i = 0; i < 7; ++i) copies.insert(copies.end(), row.begin(), row.end());
+    const std::vector<Label> labels = {6, 5, 4, 3, 2, 1, 0};
+    index->add(copies.data(), 7, labels.data(), 1);
+    for (unsigned seed = 10; seed < 40; ++seed) {
+      const std::vector<float> query = random_rows(1, seed);
+      SearchOptions options;
+      options.k = 7;
+      std::vector<float> scores(7), exact(7);
+      std::vector<Label> found(7);
+      index->search(query.data(), kDim, 1, options, scores.data(), found.data());
+      CHECK(found == labels_from(0, 7));
+      index->score(query.data(), kDim, "", found.data(), 7, exact.data());
+      CHECK(scores == exact);
+    }
   }
 }
