@@ -150,7 +150,9 @@ def _make(rows: Path, queries: Path, threads: int | None) -> None:
 
 
 def load(threads: int | None = None) -> Dataset:
-    """Return the data set, making it first where the cache lacks it (10 to 20 minutes on 2 cores).
+    """Return the data set, making it first where the cache lacks it.
+
+    That takes about 4 minutes on 2 idle cores, and half an hour on busy ones.
 
     Raises
     ------

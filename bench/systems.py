@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import metadata
+from importlib import import_module, metadata
 from typing import Any, Protocol
 
 import numpy as np
@@ -54,9 +54,7 @@ class Faiss:
     """faiss.IndexHNSWFlat, or IndexFlatIP for m = 0; inner product of unit rows is the cosine."""
 
     def __init__(self, dim: int, m: int) -> None:
-        import faiss
-
-        self.faiss: Any = faiss
+        self.faiss = faiss = import_module("faiss")
         self.index: Any = (
             faiss.IndexHNSWFlat(dim, m, faiss.METRIC_INNER_PRODUCT) if m else faiss.IndexFlatIP(dim)
         )
@@ -84,8 +82,7 @@ class Hnswlib:
     """hnswlib.Index, or BFIndex for m = 0; "ip" on unit rows skips its own normalisation."""
 
     def __init__(self, dim: int, m: int) -> None:
-        import hnswlib
-
+        hnswlib = import_module("hnswlib")
         self.m = m
         self.index: Any = (
             hnswlib.Index(space="ip", dim=dim) if m else hnswlib.BFIndex(space="ip", dim=dim)
