@@ -1,12 +1,13 @@
 """Does one ranking over images and texts find the right item? CLIP vectors, raw, centred, fused.
 
-    python bench/mixed_index.py features_clip.npy
+    python bench/mixed_index.py features_clip.npy [cones.png]
 
 The file holds float32 (2, n, dim): row i of [0] and [1] are an image and a caption of it, such as
 Figure_1_Modality_Gap/features_clip.npy of github.com/Weixin-Liang/Modality-Gap (500 COCO pairs,
 CLIP ViT-B/32). In each of ten splits 150 pairs give the means and the rest one item each: by a fair
 coin its image, or a text document N(a t + b u + c n) made from its caption t, the nearest other
-caption u and noise n. Queries are all captions of these, each with one right item.
+caption u and noise n. Queries are all captions of these, each with one right item. With a second
+argument, both modalities are drawn before and after centring.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 import gapless
 from gapless._core import FieldSearch, search_fields
-from gapless.align import center
+from gapless.align import align_rows, center
 from gapless.evaluate import intra_modal_bias, ndcg_at_k, recall_at_k
 
 TRAIN, SPLITS, K = 150, 10, 10
@@ -83,9 +84,40 @@ def rank(data: dict[str, Rows], aligned: bool, method: str) -> NDArray[np.int64]
     return np.stack(found)
 
 
-def main(path: str) -> None:
+def draw(pairs: Rows, path: str) -> None:
+    """Draw images and captions, raw and centred, along the gap and across it."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    from gapless.report.plots import plane
+
+    rows = {"image": unit(pairs[0]), "text": unit(pairs[1])}
+    maps = center(rows, {"image": "image", "text": "text"})
+    centred = {m: align_rows(rows[m], maps[m]) for m in rows}
+    axes = plane(rows["image"], rows["text"])
+    figure, panels = pyplot.subplots(1, 2, figsize=(9.6, 4.2), sharex=True, sharey=True)
+    for panel, title, shown in zip(panels, ("raw", "centred"), (rows, centred), strict=True):
+        gap = np.linalg.norm(shown["image"].mean(axis=0) - shown["text"].mean(axis=0))
+        panel.set_title(f"{title}: centroids {gap:.2f} apart", fontsize=11, loc="left")
+        for modality, colour in (("image", "#2563c9"), ("text", "#d9770b")):
+            points = shown[modality] @ axes
+            panel.scatter(*points.T, s=7, c=colour, alpha=0.55, linewidths=0, label=modality)
+        panel.set_aspect("equal")
+        panel.set_xticks([])
+        panel.set_yticks([])
+        panel.spines[:].set_color("#c8ccd2")
+    panels[0].legend(loc="lower left", frameon=False, markerscale=2.5, fontsize=10)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110, facecolor="white")
+
+
+def main(path: str, picture: str | None = None) -> None:
     """Print nDCG@10, R@1 and the share of texts among the first ten, by way of ranking."""
     pairs = np.load(path).astype(np.float64)
+    if picture:
+        draw(pairs, picture)
     print("| ranking | documents | nDCG@10 | R@10 of images | texts among the first ten |")
     print("|---|---|---|---|---|")
     for documents, mix in DOCUMENTS.items():
@@ -110,6 +142,6 @@ def main(path: str) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) not in (2, 3):
         sys.exit("give the file of pairs: python bench/mixed_index.py features_clip.npy")
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -10,7 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <thread>
-#include <vector>
+#include <utility>
 
 #include "core/runtime.h"
 
@@ -130,10 +130,16 @@ void parallel_for(std::size_t count, std::size_t threads, std::size_t grain,
   job->body = &body;
   pool().offer(job, wanted - 1);
   job->work();
-  std::unique_lock<std::mutex> lock(job->mutex);
-  job->closed = true;
-  job->finished.wait(lock, [&] { return job->helpers == 0; });
-  if (job->failure) std::rethrow_exception(job->failure);
+  // The exception leaves with the caller: a worker may drop the job later than the caller is done
+  // with what the exception says.
+  std::exception_ptr failure;
+  {
+    std::unique_lock<std::mutex> lock(job->mutex);
+    job->closed = true;
+    job->finished.wait(lock, [&] { return job->helpers == 0; });
+    failure = std::exchange(job->failure, nullptr);
+  }
+  if (failure) std::rethrow_exception(failure);
 }
 
 }  // namespace gapless
