@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +18,10 @@ from typer.testing import CliRunner
 
 import gapless as gl
 from gapless.__main__ import main
-from gapless.cli import app
+from gapless.cli import app, opening
+from gapless.cli.files import walk
 from gapless.demo.icons import draw, load_icons
+from gapless.encode import DEMO_MODEL, model_folder
 
 NAMES = [
     "address-book", "adjust", "adult", "arrow-down", "arrow-left", "arrow-right", "arrow-up",
@@ -115,11 +120,15 @@ def test_search_prints_a_table_and_reasons(indexed: Path) -> None:
         (("search", "{col}", "--text", "x", "--fusion", "best"), 1, "fusion is 'best'"),
         (("search", "{col}", "--image", "{files}/none.png"), 1, "none.png"),
         (("search", "{files}", "--text", "x"), 1, "holds no collection"),
+        (("search", "{files}", "--text", "x"), 1, "gapless index DIR --collection PATH"),
         (("search", "{files}/none", "--text", "x"), 1, "does not exist"),
+        (("search", "{files}/bell.png", "--text", "x"), 1, "is a file"),
+        (("info", "{files}/none"), 1, "gapless index DIR --collection PATH"),
         (("info", "{files}"), 1, "holds no collection"),
         (("index", "{files}/none", "--collection", "{new}"), 1, "is no folder"),
         (("index", "{files}"), 2, "--collection"),
-        (("index", "{files}", "-c", "{files}"), 1, "holds no collection"),
+        (("index", "{files}", "-c", "{files}"), 1, "give a new or empty folder"),
+        (("index", "{files}", "-c", "{files}/bell.png"), 1, "give a new or empty folder"),
         (("index", "{files}", "-c", "{new}", "--model", "{files}"), 1, "onnx"),
         (("index", "{files}", "-c", "{col}", "--model", "{files}"), 1, "cannot be compared"),
         (("demo", "--limit", "50"), 2, "--limit"),
@@ -137,6 +146,7 @@ def test_bad_input_is_one_line_and_changes_nothing(
     assert result.exit_code == code
     assert message in " ".join(result.stderr.replace("│", " ").split())
     assert "Traceback" not in result.output and result.stdout == ""
+    assert "schema" not in result.stderr
     if code == 1:
         assert result.stderr.splitlines()[-1].startswith("error: ")
     assert not new.exists()
@@ -149,12 +159,15 @@ def test_unreadable_files_are_named_and_skipped(tmp_path: Path) -> None:
     (files / "broken.jpg").write_bytes(b"no picture")
     (files / "empty.txt").write_text(" \n", encoding="utf-8")
     (files / "latin.md").write_bytes("café au lait".encode("latin-1"))
+    Image.new("LAB", (64, 64)).save(files / "lab.png", format="TIFF")
     (files / ".hidden.png").write_bytes(b"no picture")
     (files / "table.csv").write_text("a,b", encoding="utf-8")
     result = run("index", files, "-c", tmp_path / "col", "--json")
     found = json.loads(result.stdout)
     assert found["indexed"] == {"image": 3, "text": 3}
-    assert {entry["path"] for entry in found["skipped"]} == {"broken.jpg", "empty.txt", "latin.md"}
+    assert {entry["path"] for entry in found["skipped"]} == {
+        "broken.jpg", "empty.txt", "lab.png", "latin.md"
+    }  # fmt: skip
     assert all(f"skipped {name}" in result.stderr for name in ("broken.jpg", "latin.md"))
     # Three rows say too little about a mean.
     assert found["alignment"] is None and "wants 10" in found["alignment_note"]
@@ -190,10 +203,99 @@ def test_a_collection_of_another_make_is_refused(tmp_path: Path) -> None:
     assert shown.exit_code == 0 and "There is no vector in it yet" in shown.stdout
 
 
-def test_a_locked_collection_is_an_error(indexed: Path) -> None:
+@pytest.mark.parametrize("command", [("search", "--text", "x"), ("info",)])
+def test_a_locked_collection_is_an_error(
+    command: tuple[str, ...], indexed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "PATIENCE", 0.2)
     with gl.open(indexed):
-        result = run("search", indexed, "--text", "x")
-    assert result.exit_code == 1 and "open" in result.stderr
+        result = run(command[0], indexed, *command[1:])
+    assert result.exit_code == 1 and f"process {os.getpid()}" in result.stderr
+
+
+@pytest.mark.parametrize("command", [("search", "--text", "x"), ("info",)])
+def test_a_collection_that_is_open_for_a_moment_is_waited_for(
+    command: tuple[str, ...], indexed: Path
+) -> None:
+    col = gl.open(indexed)
+    timer = threading.Timer(0.4, col.close)
+    timer.start()
+    try:
+        assert answer(command[0], indexed, *command[1:])
+    finally:
+        timer.join()
+        col.close()
+
+
+def half_a_model(folder: Path, missing: str) -> Path:
+    shutil.copytree(model_folder(DEMO_MODEL), folder)
+    (folder / missing).unlink()
+    return folder
+
+
+@pytest.mark.parametrize("missing", ["onnx/vision_model.onnx", "onnx/text_model.onnx"])
+def test_a_model_that_cannot_read_what_was_found_leaves_no_collection(
+    missing: str, files: Path, tmp_path: Path
+) -> None:
+    model, col = half_a_model(tmp_path / "model", missing), tmp_path / "col"
+    result = run("index", files, "-c", col, "--model", model)
+    assert result.exit_code == 1
+    assert f"There are {len(NAMES)} files for it" in result.stderr
+    assert not col.exists()
+    assert answer("index", files, "-c", col)["items"] == 2 * len(NAMES)
+
+
+def test_half_a_model_is_enough_for_files_of_its_kind(files: Path, tmp_path: Path) -> None:
+    model = half_a_model(tmp_path / "model", "onnx/text_model.onnx")
+    (tmp_path / "pictures").mkdir()
+    shutil.copy(files / "bell.png", tmp_path / "pictures")
+    found = answer("index", tmp_path / "pictures", "-c", tmp_path / "col", "--model", model)
+    assert found["indexed"] == {"image": 1, "text": 0}
+
+
+def test_files_that_nobody_can_read_leave_no_collection(tmp_path: Path) -> None:
+    files, col = tmp_path / "files", tmp_path / "col"
+    files.mkdir()
+    (files / "broken.jpg").write_bytes(b"no picture")
+    (files / "empty.txt").write_text(" ", encoding="utf-8")
+    result = run("index", files, "-c", col, "--json")
+    assert result.exit_code == 1 and result.stdout == ""
+    assert "skipped broken.jpg" in result.stderr and "skipped empty.txt" in result.stderr
+    assert "error: none of the 2 files" in result.stderr.splitlines()[-1]
+    assert not col.exists()
+
+
+def test_walk_knows_files_from_what_only_has_their_names(tmp_path: Path) -> None:
+    folder, away = tmp_path / "files", tmp_path / "away"
+    for made in (folder / "sub", folder / ".git", folder / "col", folder / "folder.txt", away):
+        made.mkdir(parents=True)
+    wanted = ["b.TXT", "a.png", "sub/c.md", ".git/d.txt", "col/e.txt", ".f.txt", "g.csv"]
+    for name in wanted:
+        (folder / name).write_text("words", encoding="utf-8")
+    (away / "h.jpg").write_bytes(b"")
+    (folder / "link.jpg").symlink_to(away / "h.jpg")
+    (folder / "dangling.md").symlink_to(away / "none")
+    (folder / "elsewhere").symlink_to(away)
+    (folder / "device.png").symlink_to(os.devnull)
+    os.mkfifo(folder / "pipe.txt")
+    assert list(walk(folder, (folder / "col").resolve())) == [
+        (folder / "a.png", "image"),
+        (folder / "b.TXT", "text"),
+        (folder / "dangling.md", "text"),
+        (folder / "link.jpg", "image"),
+        (folder / "sub" / "c.md", "text"),
+    ]
+
+
+def test_a_pipe_with_the_name_of_a_text_does_not_stop_index(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.txt")
+    (tmp_path / "a.txt").write_text("a camera", encoding="utf-8")
+    command = [sys.executable, "-m", "gapless", "index", str(tmp_path), "--json"]
+    done = subprocess.run(
+        [*command, "-c", str(tmp_path / "col")],
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert json.loads(done.stdout)["indexed"] == {"image": 0, "text": 1}
 
 
 def test_info_describes_machine_and_collection(indexed: Path) -> None:

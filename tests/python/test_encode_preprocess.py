@@ -183,6 +183,19 @@ def test_a_very_long_picture_keeps_its_middle_and_stays_small() -> None:
     np.testing.assert_allclose(got, 1.0, atol=1e-6)
 
 
+def test_colours_that_cannot_be_converted_make_an_unreadable_image(tmp_path: Path) -> None:
+    Image.new("LAB", (64, 64)).save(tmp_path / "lab.png", format="TIFF")
+    with pytest.raises(UnreadableImage, match=r"picture 3 .*lab\.png.*mode LAB.*save it as RGB"):
+        Preprocess({**CLIP, "do_convert_grayscale": True, "do_normalize": False})(
+            tmp_path / "lab.png", "picture 3"
+        )
+
+
+def test_a_picture_of_no_pixels_is_an_unreadable_image() -> None:
+    with pytest.raises(UnreadableImage, match=r"picture 3 has mode RGB and size \(0, 5\)"):
+        Preprocess(CLIP)(Image.new("RGB", (0, 5)), "picture 3")
+
+
 def test_a_decompression_bomb_is_an_unreadable_image(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

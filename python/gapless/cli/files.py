@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,9 @@ CHARACTERS = 2_000
 def walk(folder: Path, skip: Path) -> Iterator[tuple[Path, str]]:
     """Yield (file, "image" or "text") below `folder` in a fixed order.
 
-    Hidden files and folders, the folder `skip`, and links to folders are passed over.
+    Hidden files and folders, the folder `skip`, links to folders, and what is no file (pipes,
+    sockets, devices) are passed over. A file that cannot be looked at is yielded, so that reading
+    it says why.
     """
     for root, folders, files in os.walk(folder):
         here = Path(root)
@@ -27,12 +30,22 @@ def walk(folder: Path, skip: Path) -> Iterator[tuple[Path, str]]:
         )
         for name in sorted(files):
             suffix = Path(name).suffix.lower()
-            if name.startswith("."):
-                continue
             if suffix in IMAGE_SUFFIXES:
-                yield here / name, "image"
+                kind = "image"
             elif suffix in TEXT_SUFFIXES:
-                yield here / name, "text"
+                kind = "text"
+            else:
+                continue
+            if not name.startswith(".") and not _is_special(here / name):
+                yield here / name, kind
+
+
+def _is_special(path: Path) -> bool:
+    """Tell pipes, sockets and devices, reading from which may never end."""
+    try:
+        return not stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return False
 
 
 def read_text(path: Path) -> str:

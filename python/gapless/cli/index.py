@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from gapless.cli.console import Stages, note, print_json, screen
 from gapless.cli.files import read_text, walk
+from gapless.cli.opening import open_patiently
 from gapless.errors import InvalidArgument, MissingModelFile, NotACollection, UnreadableImage
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ __all__ = ["index"]
 
 BATCH = 256  # files per write: what is done is safe when the rest is interrupted
 SNIPPET = 160
+_KINDS = ("image", "text")  # each has a field of its name
 FEW = 10  # rows of a field below which its mean says too little to centre it
 
 
@@ -70,23 +72,27 @@ def index(
         raise InvalidArgument(
             f"{folder} holds no picture (png, jpg, webp, gif, bmp) and no text (txt, md) to index"
         )
+    found = {kind: [path for path, its in files if its == kind] for kind in _KINDS}
     work = _Work(folder)
-    with _open(collection, model) as col:
-        encoder = next(iter(col.schema.spaces.values())).encoder or ""
+    with _Target(collection, model, found) as target:
         with Stages() as stages:
-            for kind in ("image", "text"):
-                paths = [path for path, found in files if found == kind]
-                if paths:
-                    _fill(col, kind, paths, encoder, work, stages)
-            if align and any(work.counts.values()):
+            for kind, encoder in target.encoders.items():
+                _fill(target, kind, found[kind], encoder, work, stages)
+            done = any(work.counts.values())
+            if align and done:
                 with stages.stage("align", "Centring the scores"):
-                    aligned = _align(col)
+                    aligned = _align(target.collection())
             else:
                 aligned = "left as it was"
-        stats = col.stats()
-    for path, reason in work.skipped:
-        note(f"skipped {path}: {reason}", "yellow")
-    rows = {name: found["rows"] for name, found in stats["fields"].items()}
+        for path, reason in work.skipped:
+            note(f"skipped {path}: {reason}", "yellow")
+        if not done:
+            raise InvalidArgument(
+                f"none of the {len(files):,} files in {folder} can be indexed, for the reasons "
+                "above: nothing has been changed"
+            )
+        stats = target.collection().stats()
+    rows = {name: field["rows"] for name, field in stats["fields"].items()}
     if as_json:
         print_json(
             {
@@ -124,55 +130,108 @@ class _Work:
         self.skipped.append((name, " ".join(str(error).split())))
 
 
-def _open(path: Path, model: str | None) -> Collection:
-    """Open the collection at `path`, or make one for the model."""
-    import gapless
-    from gapless.encode import DEMO_MODEL, load_encoder
+class _Target:
+    """The collection to fill, and the encoders of the kinds found; a context manager.
 
-    if model is not None and model != DEMO_MODEL:
-        model = str(Path(model).expanduser().resolve())
-    try:
-        col = gapless.open(path)
-    except NotACollection:
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    A collection that is not there is made at its first use, so that a model that cannot read what
+    was found, or files that nobody can read, leave none behind.
+    """
+
+    def __init__(self, path: Path, model: str | None, found: Mapping[str, Sequence[Path]]) -> None:
+        self._path = path
+        self._collection: Collection | None = None
+        try:
+            self._model = self._open(model)
+            self.encoders = {
+                kind: _load(self._model, kind, len(paths)) for kind, paths in found.items() if paths
+            }
+            dims = {kind: encoder.dim for kind, encoder in self.encoders.items()}
+            if len(set(dims.values())) > 1:
+                raise InvalidArgument(
+                    f"the halves of {self._model} make vectors of different length ({dims}), so "
+                    "pictures and texts cannot be compared: take a model made for both"
+                )
+        except BaseException:
+            self.close()
             raise
-        name = model or DEMO_MODEL
-        space = gapless.Space(dim=load_encoder(name, "text").dim, encoder=name)
-        fields = {kind: gapless.Field("model", kind) for kind in ("image", "text")}
-        return gapless.open(path, gapless.Schema({"model": space}, fields))
+        self._dim = next(iter(dims.values()))
+
+    def _open(self, model: str | None) -> str:
+        """Open the collection if it is there, and return the model to take."""
+        from gapless.encode import DEMO_MODEL
+
+        if model is not None and model != DEMO_MODEL:
+            model = str(Path(model).expanduser().resolve())
+        try:
+            self._collection = open_patiently(self._path)
+        except NotACollection as error:
+            if self._path.exists() and (not self._path.is_dir() or any(self._path.iterdir())):
+                raise NotACollection(
+                    f"{self._path} holds no collection and is not empty: give a new or empty "
+                    "folder with --collection"
+                ) from error
+            return model or DEMO_MODEL
+        return _model_of(self._collection, model)
+
+    def collection(self) -> Collection:
+        """Return the collection, and make it first if it is not there."""
+        import gapless
+
+        if self._collection is None:
+            space = gapless.Space(dim=self._dim, encoder=self._model)
+            fields = {kind: gapless.Field("model", kind) for kind in _KINDS}
+            self._collection = gapless.open(self._path, gapless.Schema({"model": space}, fields))
+        return self._collection
+
+    def close(self) -> None:
+        if self._collection is not None:
+            self._collection.close()
+
+    def __enter__(self) -> _Target:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def _model_of(col: Collection, model: str | None) -> str:
+    """Return the encoder of a collection made by this command, which `model` must not change."""
     spaces = list(col.schema.spaces.values())
-    known = {name: f.modality for name, f in col.schema.fields.items()}
-    if len(spaces) != 1 or spaces[0].encoder is None or not known.items() >= _KINDS.items():
-        col.close()
+    known = {name: field.modality for name, field in col.schema.fields.items()}
+    encoder = spaces[0].encoder if len(spaces) == 1 else None
+    if encoder is None or any(known.get(kind) != kind for kind in _KINDS):
         raise InvalidArgument(
-            f"{path} was not made by `gapless index`: it wants one space with an encoder, and the "
-            "fields image and text. Give the path of a new collection"
+            f"{col.path} was not made by `gapless index`: it wants one space with an encoder, and "
+            "the fields image and text. Give the path of a new collection"
         )
-    if model is not None and model != spaces[0].encoder:
-        encoder = spaces[0].encoder
-        col.close()
+    if model is not None and model != encoder:
         raise InvalidArgument(
-            f"{path} holds vectors of {encoder}, which cannot be compared with those of {model}: "
-            "leave --model out, or give the path of a new collection"
+            f"{col.path} holds vectors of {encoder}, which cannot be compared with those of "
+            f"{model}: leave --model out, or give the path of a new collection"
         )
-    return col
+    return encoder
 
 
-_KINDS = {"image": "image", "text": "text"}
-
-
-def _fill(
-    col: Collection, kind: str, paths: Sequence[Path], model: str, work: _Work, stages: Stages
-) -> None:
+def _load(model: str, kind: str, count: int) -> Encoder:
     from gapless.encode import load_encoder
 
     try:
-        encoder = load_encoder(model, kind)
+        return load_encoder(model, kind)
     except MissingModelFile as error:
         raise MissingModelFile(
-            f"{error}. There are {len(paths)} files for it; put them elsewhere or take a model "
+            f"{error}. There are {count} files for it; put them elsewhere or take a model "
             "that reads them"
         ) from error
+
+
+def _fill(
+    target: _Target,
+    kind: str,
+    paths: Sequence[Path],
+    encoder: Encoder,
+    work: _Work,
+    stages: Stages,
+) -> None:
     named = [path for path in paths if _is_unicode(path)]
     for path in set(paths).difference(named):
         work.skip(path, ValueError("its name is not UTF-8, so it cannot be an id"))
@@ -185,7 +244,7 @@ def _fill(
             done, vectors, metadata = read(encoder, batch, work)
             if done:
                 ids = [str(path) for path in done]
-                col.upsert(ids, {kind: vectors}, metadata, ids)
+                target.collection().upsert(ids, {kind: vectors}, metadata, ids)
             work.counts[kind] += len(done)
             advance(len(batch))
 

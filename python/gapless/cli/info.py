@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from gapless.cli.console import print_json, screen
+from gapless.cli.opening import open_existing
 
 __all__ = ["info"]
 
@@ -46,7 +47,7 @@ def info(
         else:
             _show_machine(config)
         return
-    with gapless.open(collection) as col:
+    with open_existing(collection) as col:
         found: dict[str, Any] = col.stats()
         found["disk_bytes"] = sum(f.stat().st_size for f in col.path.rglob("*") if f.is_file())
         found["spaces"] = {

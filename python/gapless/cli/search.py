@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from gapless.cli.console import print_json, screen
+from gapless.cli.opening import open_existing
 
 if TYPE_CHECKING:
     from gapless.results import Hits
@@ -49,9 +50,7 @@ def search(
     """
     if text is None and image is None:
         raise typer.BadParameter("ask something: give --text, --image, or both of them")
-    import gapless
-
-    with gapless.open(collection) as col:
+    with open_existing(collection) as col:
         start = time.perf_counter()
         hits = col.search(text=text, image=image, limit=limit, fusion=fusion)
         seconds = time.perf_counter() - start

@@ -90,8 +90,17 @@ class Preprocess:
         Raises
         ------
         UnreadableImage
+            It cannot be opened, or its colours cannot be converted; names ``where``.
         """
-        picture = self._resize(flatten(open_image(image, where), self.channels))
+        opened = open_image(image, where)
+        try:
+            picture = self._resize(flatten(opened, self.channels))
+        except (OSError, ValueError, ArithmeticError) as error:
+            raise UnreadableImage(
+                f"{_place(image, where)} has mode {opened.mode} and size {opened.size}, which "
+                f"cannot be converted ({type(error).__name__}: {error}); save it as RGB, or leave "
+                "it out"
+            ) from error
         pixels = np.asarray(picture, dtype=np.uint8)
         if self._crop is not None:
             pixels = centre_crop(pixels, *self._crop)
@@ -133,7 +142,7 @@ def open_image(image: ImageInput, where: str = "image") -> Image.Image:
 
     try:
         if isinstance(image, (str, Path)):
-            where = f"{where} ({str(image)!r})"
+            where = _place(image, where)
             with Image.open(image) as opened:
                 opened.load()
                 return ImageOps.exif_transpose(opened)
@@ -156,6 +165,10 @@ def open_image(image: ImageInput, where: str = "image") -> Image.Image:
     raise UnreadableImage(
         f"{where} is a {type(image).__name__}; wanted a path, a PIL image or a uint8 array"
     )
+
+
+def _place(image: ImageInput, where: str) -> str:
+    return f"{where} ({str(image)!r})" if isinstance(image, (str, Path)) else where
 
 
 def flatten(image: Image.Image, channels: int) -> Image.Image:
