@@ -12,7 +12,7 @@ import pytest
 
 import gapless as gl
 from gapless.demo import concepts
-from gapless.demo.corpus import Corpus, collect, load_corpus
+from gapless.demo.corpus import MARKER, Corpus, check_folder, collect, load_corpus
 from gapless.demo.evaluation import Comparison, _Bench, compare, make_task
 from gapless.demo.icons import HELD_OUT, Icon, draw_all, load_icons
 from gapless.demo.queries import ask_all
@@ -196,6 +196,19 @@ def test_what_the_demo_did_not_make_is_left_alone(tmp_path: Path, small: Corpus)
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(InvalidArgument, match="is a file"):
         collect(tmp_path / "file", small, "gapless.demo", Silent())
+
+
+def test_the_folder_is_checked_before_any_work(tmp_path: Path) -> None:
+    check_folder(tmp_path)
+    check_folder(tmp_path / "new")
+    assert not any(tmp_path.iterdir())
+    (tmp_path / "collection").mkdir()
+    with pytest.raises(InvalidArgument, match="collection is there and the demo did not make it"):
+        check_folder(tmp_path)
+    (tmp_path / MARKER).write_text("{}", encoding="utf-8")
+    check_folder(tmp_path)
+    with pytest.raises(InvalidArgument, match="is a file"):
+        check_folder(tmp_path / MARKER)
 
 
 def test_a_collection_in_use_is_not_torn_down(tmp_path: Path, small: Corpus) -> None:

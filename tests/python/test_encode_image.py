@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import io
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +17,7 @@ pytest.importorskip("PIL")
 from onnx import TensorProto
 from PIL import Image
 
-from encode_models import DIM, PLAIN, unit, write_image_model, write_text_model
+from encode_models import DIM, PLAIN, hide, unit, write_image_model, write_text_model
 from gapless.encode import ImageEncoder, load_encoder
 from gapless.errors import InvalidArgument, MissingExtra, MissingModelFile, UnreadableImage
 
@@ -228,14 +227,7 @@ def test_a_missing_package_names_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
     folder = write_image_model(tmp_path)
-    real = builtins.__import__
-
-    def without(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name == package:
-            raise ImportError(name)
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    hide(package, monkeypatch)
     with pytest.raises(MissingExtra, match=r"pip install 'gapless\[onnx\]'"):
         ImageEncoder(folder)
 

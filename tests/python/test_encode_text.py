@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +19,7 @@ from onnx import TensorProto
 from encode_models import (
     DIM,
     expected_tokens,
+    hide,
     unit,
     write_json,
     write_text_model,
@@ -321,14 +321,7 @@ def test_a_missing_package_names_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
     folder = write_text_model(tmp_path)
-    real = builtins.__import__
-
-    def without(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name == package:
-            raise ImportError(name)
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    hide(package, monkeypatch)
     with pytest.raises(MissingExtra, match=r"pip install 'gapless\[onnx\]'"):
         TextEncoder(folder).encode(["red"], progress=True)
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from gapless.demo.run import run_demo
 from gapless.errors import InvalidArgument, MissingExtra
-from gapless.report.demo import picture_uri
+from gapless.report.demo import picture_uri, write_report
 from gapless.report.plots import Cones, cones, densities, plane
 
 LABELS = {"image": "pictures", "text": "words"}
@@ -97,3 +97,16 @@ def test_a_missing_extra_is_named_before_any_work(
     with pytest.raises(MissingExtra, match=f"{module}.*pip install 'gapless\\[demo\\]'"):
         run_demo(tmp_path / "demo", stages=None)  # type: ignore[arg-type]
     assert not (tmp_path / "demo").exists()
+
+
+def test_the_report_and_its_plots_name_the_extra_that_brings_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(MissingExtra, match=r"jinja2: pip install 'gapless\[demo\]'"):
+        write_report(tmp_path / "report.html", None, None, None)  # type: ignore[arg-type]
+    assert not any(tmp_path.iterdir())
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    points = {"image": np.eye(2), "text": -np.eye(2)}
+    with pytest.raises(MissingExtra, match=r"matplotlib: pip install 'gapless\[demo\]'"):
+        cones([Cones("Raw", points)], LABELS, "clouds")

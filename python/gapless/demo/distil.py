@@ -13,7 +13,6 @@ import json
 import zipfile
 from dataclasses import dataclass
 from importlib import metadata
-from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
 
@@ -106,7 +105,7 @@ class Teacher:
         with _archive() as archive:
             config = json.loads(archive.read("config.json"))
             self._tokenizer: Any = Tokenizer.from_str(archive.read("tokenizer.json").decode())
-            weights = load(BytesIO(archive.read("model.safetensors")).getvalue())
+            weights = load(archive.read("model.safetensors"))
         self._model = cast(Any, BertModel(BertConfig.from_dict(config), add_pooling_layer=False))
         self._model.load_state_dict(weights, strict=False)
         self._model.eval()

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from gapless.demo import concepts
 from gapless.demo.icons import HELD_OUT, draw_all, load_icons
-from gapless.errors import MissingExtra, MissingModelFile
+from gapless.encode import load_encoder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,60 +29,27 @@ Vectors = npt.NDArray[np.float32]
 
 
 class Embedder:
-    """Runs the two graphs of a model folder.
+    """The two encoders of a model folder, as the library loads them.
 
     Raises
     ------
     MissingExtra
-        onnxruntime or tokenizers is not installed.
+        onnxruntime, tokenizers or Pillow is not installed.
     MissingModelFile
         The folder lacks a file.
     """
 
     def __init__(self, folder: Path = MODEL) -> None:
-        try:
-            import onnxruntime
-            from tokenizers import Tokenizer
-        except ImportError as error:
-            raise MissingExtra(
-                f"{error.name} is not installed; run pip install 'gapless[onnx]'"
-            ) from error
-        paths = [
-            folder / name
-            for name in ("tokenizer.json", "onnx/text_model.onnx", "onnx/vision_model.onnx")
-        ]
-        for path in paths:
-            if not path.is_file():
-                raise MissingModelFile(
-                    f"{path} is missing; write the folder with python -m gapless.demo.train"
-                )
-        self._tokenizer: Any = Tokenizer.from_file(str(paths[0]))
-        self._text: Any = onnxruntime.InferenceSession(
-            str(paths[1]), providers=["CPUExecutionProvider"]
-        )
-        self._icon: Any = onnxruntime.InferenceSession(
-            str(paths[2]), providers=["CPUExecutionProvider"]
-        )
+        self._text = load_encoder(folder, "text")
+        self._icon = load_encoder(folder, "image")
 
     def texts(self, texts: Sequence[str]) -> Vectors:
         """Embed texts: unit float32 (n, dim)."""
-        rows = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
-        ids = np.zeros((len(rows), max(map(len, rows))), dtype=np.int64)
-        mask = np.zeros_like(ids)
-        for line, row in enumerate(rows):
-            ids[line, : len(row)] = row
-            mask[line, : len(row)] = 1
-        out: Vectors = self._text.run(None, {"input_ids": ids, "attention_mask": mask})[0]
-        return out
+        return self._text.encode(list(texts))
 
     def pictures(self, pictures: npt.NDArray[np.uint8], batch: int = 256) -> Vectors:
         """Embed 64x64 pictures, 0 ink and 255 paper: uint8 (n, 64, 64) -> unit float32."""
-        pixels = (pictures.astype(np.float32) / 255 - 1) / 0.5
-        parts = [
-            self._icon.run(None, {"pixel_values": pixels[start : start + batch, None]})[0]
-            for start in range(0, len(pixels), batch)
-        ]
-        return np.concatenate(parts)
+        return self._icon.encode(list(pictures), batch)
 
 
 def _best(scores: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.int64]:

@@ -50,7 +50,7 @@ def render(result: DemoResult, corpus: Corpus, vectors: Vectors) -> str:
     try:
         from jinja2 import Environment, StrictUndefined
     except ImportError as error:
-        raise MissingExtra("the report needs jinja2: pip install 'gapless[report]'") from error
+        raise MissingExtra("the report needs jinja2: pip install 'gapless[demo]'") from error
     import gapless
 
     source = resources.files("gapless.report").joinpath("demo.html.j2")

@@ -186,7 +186,7 @@ def _figure(width: float, height: float) -> Figure:
         from matplotlib.backends.backend_svg import FigureCanvasSVG
         from matplotlib.figure import Figure as NewFigure
     except ImportError as error:
-        raise MissingExtra("plots need matplotlib: pip install 'gapless[report]'") from error
+        raise MissingExtra("plots need matplotlib: pip install 'gapless[demo]'") from error
     with rc_context(_RC):
         figure = NewFigure(figsize=(width, height), layout="constrained")
         FigureCanvasSVG(figure)
