@@ -171,7 +171,7 @@ std::shared_ptr<T> load(const PathLike& given) {
 constexpr const char* kSearchDoc =
     R"(Return the k best rows of each query as (scores float32 (nq, k), ids int64 (nq, k)).
 
-queries is (nq, dim), or (dim,) for one. Scores are aligned cosines in [-1, 1], best first, ties by
+queries is (nq, dim), or (dim,) for one. Scores are aligned cosines, in [-1, 1] up to rounding, best first, ties by
 ascending id; short rows end in -inf and -1. `query_modality` picks the query map of the alignment,
 `filter` is an array of ids or a packed bitset over ids (numpy.packbits(mask, bitorder="little")),
 and threads=None means all cores for a batch and the calling thread for one query.
@@ -225,7 +225,12 @@ One pass over the rows computes a float for each; no row and no graph is rewritt
       .def_property_readonly(
           "alignment",
           [](const Index& index) -> py::typing::Optional<Alignment> {
-            return py::cast(std::const_pointer_cast<Alignment>(index.alignment()));
+            AlignmentPtr found;
+            {
+              const py::gil_scoped_release release;
+              found = index.alignment();
+            }
+            return py::cast(std::const_pointer_cast<Alignment>(found));
           },
           "The alignment in use, or None.")
       .def("save", &save, py::arg("path"),

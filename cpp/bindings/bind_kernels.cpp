@@ -1,5 +1,8 @@
 #include <pybind11/stl.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "bindings/bind.h"
 #include "bindings/numpy.h"
 #include "core/error.h"
@@ -26,14 +29,17 @@ Floats normalise(const ArrayLike& vectors) {
 py::typing::Tuple<Floats, Labels> top_k(const ArrayLike& scores, py::ssize_t k) {
   const Rows row = as_rows(scores, 0, true, "scores");
   if (row.count != 1) throw InvalidArgument("scores must be one-dimensional");
+  if (std::any_of(row.data(), row.data() + row.dim, [](float s) { return std::isnan(s); })) {
+    throw InvalidArgument("a score is NaN; it has no rank");
+  }
   const std::size_t kept = std::min(as_count(k, "k"), row.dim);
   std::vector<float> best_scores(kept);
   std::vector<Label> positions(kept);
   {
     const py::gil_scoped_release release;
     TopK best(kept);
-    std::vector<std::uint32_t> found(row.dim);
     constexpr std::size_t kBlock = 1024;
+    std::vector<std::uint32_t> found(kBlock);
     for (std::size_t begin = 0; begin < row.dim; begin += kBlock) {
       const std::size_t size = std::min(kBlock, row.dim - begin);
       const std::size_t count =
@@ -70,7 +76,7 @@ Raises InvalidVector, naming the row, for a row that is zero or holds NaN or inf
   module.def("top_k", &top_k, py::arg("scores"), py::arg("k"),
              R"(Return the k largest of (n,) scores and their positions, best first.
 
-Equal scores rank by ascending position; k above n gives n results.)");
+Equal scores rank by ascending position; k above n gives n results. Raises InvalidArgument for NaN.)");
   module.def(
       "config", &config,
       R"(Return what this build and machine use: version, simd, simd_available, cores, cuda.)");

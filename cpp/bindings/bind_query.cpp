@@ -1,5 +1,8 @@
 #include <pybind11/stl.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "bindings/bind.h"
 #include "bindings/numpy.h"
 #include "core/error.h"
@@ -27,9 +30,17 @@ struct GivenList {
 GivenList as_list(const py::tuple& pair, std::size_t list) {
   const std::string where = "list " + std::to_string(list);
   if (pair.size() != 2) throw InvalidArgument(where + " is not a pair (scores, ids)");
-  GivenList found{Doubles::ensure(pair[0]), Labels::ensure(pair[1])};
-  if (!found.scores || !found.ids || found.scores.ndim() != found.ids.ndim() ||
-      found.scores.size() != found.ids.size() || found.ids.ndim() < 1 || found.ids.ndim() > 2) {
+  const py::array ids = py::array::ensure(pair[1]);
+  const char kind = ids ? ids.dtype().kind() : 'O';
+  if (!ids || (ids.size() > 0 && kind != 'i' && kind != 'u')) {
+    PyErr_Clear();
+    throw InvalidArgument(where + " has ids that are no integers");
+  }
+  GivenList found{Doubles::ensure(pair[0]), Labels::ensure(ids.attr("astype")("int64"))};
+  const bool equal =
+      found.scores && found.ids && found.scores.ndim() == found.ids.ndim() &&
+      std::equal(found.ids.shape(), found.ids.shape() + found.ids.ndim(), found.scores.shape());
+  if (!equal || found.ids.ndim() < 1 || found.ids.ndim() > 2) {
     PyErr_Clear();
     throw InvalidArgument(where + " needs scores and ids of one shape, (n,) or (nq, n)");
   }
@@ -46,9 +57,11 @@ std::vector<Moments> as_cohorts(const std::optional<std::vector<ArrayLike>>& coh
   std::vector<Moments> found;
   for (const ArrayLike& cohort : *cohorts) {
     const Doubles scores = Doubles::ensure(cohort);
-    if (!scores || scores.size() < 2) {
+    if (!scores || scores.size() < 2 ||
+        !std::all_of(scores.data(), scores.data() + scores.size(),
+                     [](double score) { return std::isfinite(score); })) {
       PyErr_Clear();
-      throw InvalidArgument("a cohort needs at least 2 scores, better 1,000");
+      throw InvalidArgument("a cohort needs at least 2 scores, better 1,000, all of them finite");
     }
     found.push_back(moments({scores.data(), scores.data() + scores.size()}));
   }
@@ -88,11 +101,9 @@ FusedLists fuse_lists(const std::vector<py::typing::Tuple<ArrayLike, ArrayLike>>
     if (batch) throw InvalidArgument("'cohort' takes one query at a time");
     background = as_cohorts(cohorts, given.size());
   }
-  std::vector<double> scores;
-  std::vector<Label> labels;
-  std::size_t longest = 0;
   std::vector<Fused> fused(queries);
   std::vector<RankTable> tables(queries);
+  std::size_t longest = 0;
   {
     const py::gil_scoped_release release;
     for (std::size_t q = 0; q < queries; ++q) {
@@ -106,19 +117,21 @@ FusedLists fuse_lists(const std::vector<py::typing::Tuple<ArrayLike, ArrayLike>>
       fused[q] = fuse(tables[q], scale, options, most);
       longest = std::max(longest, fused[q].items.size());
     }
-    // A batch is padded as searches are; a single ranking is as long as it is.
-    const std::size_t width = batch ? most : longest;
-    for (std::size_t q = 0; q < queries; ++q) {
-      for (std::size_t i = 0; i < width; ++i) {
-        const bool there = i < fused[q].items.size();
-        scores.push_back(there ? fused[q].scores[i] : static_cast<double>(kNoScore));
-        labels.push_back(there ? tables[q].labels[fused[q].items[i]] : kNoLabel);
-      }
-    }
   }
-  if (!batch) return py::make_tuple(as_array(std::move(scores)), as_array(std::move(labels)));
-  const std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(queries), k};
-  return py::make_tuple(as_array(std::move(scores), shape), as_array(std::move(labels), shape));
+  // A batch is padded as searches are; a single ranking is as long as it is.
+  const std::size_t width = batch ? most : longest;
+  std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(width)};
+  if (batch) shape.insert(shape.begin(), static_cast<py::ssize_t>(queries));
+  Doubles scores(shape);
+  Labels labels(shape);
+  for (std::size_t cell = 0; cell < queries * width; ++cell) {
+    const std::size_t q = cell / width;
+    const std::size_t i = cell % width;
+    const bool there = i < fused[q].items.size();
+    scores.mutable_data()[cell] = there ? fused[q].scores[i] : static_cast<double>(kNoScore);
+    labels.mutable_data()[cell] = there ? tables[q].labels[fused[q].items[i]] : kNoLabel;
+  }
+  return py::make_tuple(scores, labels);
 }
 
 FieldSearch make_search(std::shared_ptr<Index> index, const ArrayLike& query, double weight,
@@ -176,6 +189,7 @@ zscore   w (s - mean) / std of the list
 cohort   w (s - mean) / std of `cohorts`: the query's scores against a background sample, by list
 combmax  the largest w s
 
+A list of weight 0 says nothing.
 Equal scores rank by ascending id. Raises InvalidArgument for unsorted lists, NaN, an id twice in a
 list, or unusable numbers.)");
 
@@ -183,7 +197,7 @@ list, or unusable numbers.)");
 
 A query vector (dim,) against an index, with its weight, effort, query modality, filter, and for the
 method "cohort" the ids of background rows (those no longer present are skipped).)")
-      .def(py::init(&make_search), py::arg("index"), py::arg("query"), py::kw_only(),
+      .def(py::init(&make_search), py::arg("index").none(false), py::arg("query"), py::kw_only(),
            py::arg("weight") = 1.0, py::arg("ef") = py::none(),
            py::arg("query_modality") = py::none(), py::arg("filter") = py::none(),
            py::arg("cohort") = py::none());

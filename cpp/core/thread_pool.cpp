@@ -9,6 +9,8 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <new>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -16,6 +18,8 @@
 
 namespace gapless {
 namespace {
+
+constexpr std::size_t kMaxThreads = 256;
 
 thread_local bool inside_piece = false;
 
@@ -52,13 +56,22 @@ struct Job {
 
 class ThreadPool {
  public:
+  // Asks for helpers. There may be fewer, or none, when the system has no thread or memory left:
+  // the caller does the work that nobody else takes.
   void offer(const std::shared_ptr<Job>& job, std::size_t helpers) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    while (workers_ < helpers) {
-      std::thread(&ThreadPool::run, this).detach();
-      ++workers_;
+    try {
+      while (workers_ < helpers) {
+        std::thread(&ThreadPool::run, this).detach();
+        ++workers_;
+      }
+    } catch (const std::system_error&) {
+      helpers = workers_;
     }
-    for (std::size_t i = 0; i < helpers; ++i) jobs_.push_back(job);
+    try {
+      for (std::size_t i = 0; i < helpers; ++i) jobs_.push_back(job);
+    } catch (const std::bad_alloc&) {
+    }
     if (helpers == 1) {
       wake_.notify_one();
     } else {
@@ -119,7 +132,8 @@ void parallel_for(std::size_t count, std::size_t threads, std::size_t grain,
   if (count == 0) return;
   grain = std::max<std::size_t>(1, grain);
   const std::size_t pieces = (count + grain - 1) / grain;
-  const std::size_t wanted = std::min(pieces, threads == 0 ? runtime().cores : threads);
+  const std::size_t asked = threads == 0 ? runtime().cores : std::min(threads, kMaxThreads);
+  const std::size_t wanted = std::min(pieces, asked);
   if (wanted <= 1 || inside_piece) {
     body(0, count);
     return;

@@ -15,6 +15,13 @@ bool all_finite(const std::vector<float>& values) {
   return std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); });
 }
 
+// Numbers near the largest float pass one by one and overflow in a sum.
+void check_finite(double value, const char* what) {
+  if (std::isfinite(value)) return;
+  throw InvalidArgument(std::string("the alignment takes a ") + what +
+                        " out of the range of float32; scale its numbers down");
+}
+
 void check(const AffineMap& map, const std::string& whose) {
   if (!map.linear.empty() && map.linear.size() != map.in * map.out) {
     throw InvalidArgument("linear part of " + whose + " is not (out, in) = (" +
@@ -100,6 +107,7 @@ PreparedQuery Alignment::prepare(const float* query, const std::string& modality
     aligned.resize(aligned_dim);
     map->apply(query, aligned.data());
     const double norm = kernels().normalise(aligned.data(), aligned.data(), aligned_dim);
+    check_finite(norm, "query");
     // The query is the mean itself: it prefers nothing.
     if (!(norm >= kNoDirection)) std::fill(aligned.begin(), aligned.end(), 0.0f);
   }
@@ -107,6 +115,7 @@ PreparedQuery Alignment::prepare(const float* query, const std::string& modality
   if (!rows_.offset.empty()) {
     ready.c = kernels().dot(aligned.data(), rows_.offset.data(), aligned_dim);
   }
+  check_finite(ready.c, "query");
   if (rows_.linear.empty()) {
     ready.vector = std::move(aligned);
     return ready;
@@ -117,6 +126,7 @@ PreparedQuery Alignment::prepare(const float* query, const std::string& modality
     for (std::size_t j = 0; j < dim; ++j) folded[j] += static_cast<double>(aligned[i]) * row[j];
   }
   ready.vector.assign(folded.begin(), folded.end());
+  check_finite(kernels().dot(ready.vector.data(), ready.vector.data(), dim), "query");
   return ready;
 }
 
@@ -129,6 +139,7 @@ float Alignment::scale(const float* row) const {
   double square = 0.0;
   for (const float value : mapped) square += static_cast<double>(value) * value;
   const double norm = std::sqrt(square);
+  check_finite(norm, "row");
   return norm < kNoDirection ? 0.0f : static_cast<float>(1.0 / norm);
 }
 

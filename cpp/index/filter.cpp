@@ -1,8 +1,16 @@
 #include "index/filter.h"
 
+#include <algorithm>
 #include <bit>
 
 namespace gapless {
+
+bool Filter::allows(Label label) const {
+  if (label < 0) return false;
+  if (kind == Kind::kLabels) return std::binary_search(labels.begin(), labels.end(), label);
+  const auto byte = static_cast<std::size_t>(label / 8);
+  return byte < bits.size() && ((bits[byte] >> (label % 8)) & 1);
+}
 
 SlotFilter::SlotFilter(const Filter& filter, const RowStore& rows)
     : bits_((rows.slots() + 63) / 64, 0) {
@@ -14,10 +22,7 @@ SlotFilter::SlotFilter(const Filter& filter, const RowStore& rows)
     return;
   }
   for (Slot slot = 0; slot < rows.slots(); ++slot) {
-    const Label label = rows.label(slot);
-    if (label == kNoLabel) continue;
-    const auto byte = static_cast<std::size_t>(label / 8);
-    if (byte < filter.bits.size() && ((filter.bits[byte] >> (label % 8)) & 1)) set(slot);
+    if (filter.allows(rows.label(slot))) set(slot);
   }
 }
 

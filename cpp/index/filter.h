@@ -16,6 +16,8 @@ struct Filter {
   Kind kind = Kind::kLabels;
   std::vector<Label> labels;  // ascending
   std::vector<std::uint8_t> bits;
+
+  bool allows(Label label) const;
 };
 
 // A filter resolved against one index's rows: a bit per slot, set for live rows that match.

@@ -16,6 +16,8 @@ class FlatIndex : public Index {
   const char* kind() const override { return kKind; }
 
  protected:
+  void make_room(std::size_t, std::size_t) override {}
+  bool erase_frees_slots() const override { return true; }
   void insert(const std::vector<Slot>&, std::size_t) override {}
   void erase(const std::vector<Slot>& slots) override;
   void search_rows(const std::vector<PreparedQuery>& queries, const SlotFilter* filter,

@@ -35,6 +35,8 @@ class HnswIndex : public Index {
   const HnswOptions& options() const { return options_; }
 
  protected:
+  void make_room(std::size_t slots, std::size_t erased) override;
+  bool erase_frees_slots() const override { return false; }
   void insert(const std::vector<Slot>& slots, std::size_t threads) override;
   void erase(const std::vector<Slot>& slots) override;
   void settle() override;
@@ -82,28 +84,35 @@ class HnswIndex : public Index {
   }
   std::mutex& link_lock(Slot slot) const { return link_locks_[slot % link_locks_.size()]; }
 
-  // hnsw.cpp: search. `kLocked` while several threads insert.
+  // hnsw_search.inc: the walk. `kLocked` while several threads insert.
   template <bool kLocked>
   std::size_t read_links(Slot slot, int level, Slot* out) const;
   template <bool kLocked>
   Slot descend(const Scorer& score, Slot entry, int from, int to, Scratch& scratch) const;
   template <bool kLocked, typename Allow>
-  void search_level(const Scorer& score, Slot entry, std::size_t ef, int level, const Allow& allow,
-                    Scratch& scratch) const;
-  void search_one(const PreparedQuery& query, const SlotFilter* filter, std::size_t ef,
+  bool search_level(const Scorer& score, Slot entry, std::size_t ef, int level, const Allow& allow,
+                    std::size_t budget, Scratch& scratch) const;
+
+  // hnsw.cpp: search. False when the walk is dearer than scoring all that the filter allows.
+  bool search_one(const PreparedQuery& query, const SlotFilter* filter, std::size_t ef,
                   TopK& best) const;
 
   // hnsw_build.cpp: insertion.
   int draw_level();
   void open_slot(Slot slot, int level);
+  void link_all(const std::vector<Slot>& slots, std::size_t threads);
   void link(Slot slot);
   std::vector<Slot> select(const std::vector<Candidate>& nearest, std::size_t most) const;
   void link_back(Slot from, Slot to, int level);
 
-  // hnsw_repair.cpp: removal, restore.
+  // hnsw_repair.cpp: removal.
   void repair();
-  void repair_links(Slot slot, int level);
+  void rebuild();
+  bool repair_links(Slot slot, int level);
+  void free_tombstones();
   void choose_entry();
+
+  // hnsw_sections.cpp: to and from bytes.
   void restore_graph(const SectionReader& reader);
 
   HnswOptions options_;

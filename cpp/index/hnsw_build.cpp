@@ -40,13 +40,22 @@ void HnswIndex::open_slot(Slot slot, int level) {
   std::fill(upper_links_[slot].get(), upper_links_[slot].get() + size, kNoSlot);
 }
 
+void HnswIndex::make_room(std::size_t slots, std::size_t erased) {
+  tombstones_.reserve(tombstones_.size() + erased);
+  base_links_.resize(std::max(slots, levels_.size()) * degree(0), kNoSlot);
+  if (slots > upper_links_.size()) upper_links_.resize(slots);
+  levels_.resize(std::max(slots, levels_.size()), 0);
+}
+
 void HnswIndex::insert(const std::vector<Slot>& slots, std::size_t threads) {
-  base_links_.resize(rows_.slots() * degree(0), kNoSlot);
-  levels_.resize(rows_.slots(), 0);
-  upper_links_.resize(rows_.slots());
   for (const Slot slot : slots) open_slot(slot, draw_level());
+  link_all(slots, threads);
+}
+
+void HnswIndex::link_all(const std::vector<Slot>& slots, std::size_t threads) {
+  if (slots.empty()) return;
   std::size_t first = 0;
-  if (entry_ == kNoSlot && !slots.empty()) {
+  if (entry_ == kNoSlot) {
     entry_ = slots[0];
     top_level_ = levels_[entry_];
     first = 1;
@@ -70,7 +79,7 @@ void HnswIndex::link(Slot slot) {
   Slot at = descend<true>(score, entry, top, level, *scratch);
   std::vector<Candidate> nearest;
   for (int l = std::min(level, top); l >= 0; --l) {
-    search_level<true>(score, at, options_.ef_construction, l, other, *scratch);
+    search_level<true>(score, at, options_.ef_construction, l, other, kNoBudget, *scratch);
     nearest.clear();
     scratch->pool.for_each_allowed([&](const Candidate& c) { nearest.push_back(c); });
     if (nearest.empty()) continue;  // only tombstones up here
@@ -78,7 +87,7 @@ void HnswIndex::link(Slot slot) {
     const std::vector<Slot> chosen = select(nearest, options_.m);
     {
       const std::lock_guard<std::mutex> lock(link_lock(slot));
-      // Another thread may have linked back to this row already; its links come after ours.
+      // The row may have links: from threads that linked back to it, or from before a repair.
       Slot* row = links(slot, l);
       std::vector<Slot> merged = chosen;
       for (std::size_t i = 0; i < degree(l) && row[i] != kNoSlot; ++i) {

@@ -76,6 +76,10 @@ std::vector<Label> Index::add(const float* vectors, std::size_t count, const Lab
   unit_rows(vectors, count, dim(), unit.data());
   std::vector<Label> given(count);
   if (labels == nullptr) {
+    if (count > static_cast<std::size_t>(std::numeric_limits<Label>::max() - next_label_)) {
+      throw InvalidArgument("there is no id left after " + std::to_string(next_label_ - 1) +
+                            "; give ids of your own");
+    }
     std::iota(given.begin(), given.end(), next_label_);
   } else {
     std::copy(labels, labels + count, given.begin());
@@ -106,6 +110,7 @@ void Index::remove(const Label* labels, std::size_t count) {
   const WriteLock lock(mutex_);
   std::vector<Slot> slots;
   slots.reserve(count);
+  make_room(rows_.slots(), count);
   for (std::size_t i = 0; i < count; ++i) slots.push_back(rows_.drop(labels[i]));
   erase(slots);
 }
@@ -122,29 +127,41 @@ void Index::update(const Label* labels, const float* vectors, std::size_t count,
 // Puts rows under labels, in place of those that the labels have. The caller holds writer_.
 void Index::replace(const Label* labels, const float* unit, std::size_t count,
                     std::size_t threads) {
+  const auto present = static_cast<std::size_t>(std::count_if(
+      labels, labels + count, [this](Label label) { return rows_.slot(label) != kNoSlot; }));
+  const std::size_t fresh = erase_frees_slots() ? count - present : count;
   for (std::size_t begin = 0; begin < count; begin += kRowsPerLock) {
     const std::size_t end = std::min(count, begin + kRowsPerLock);
     const WriteLock lock(mutex_);
-    if (begin == 0) rows_.reserve(count);
     std::vector<Slot> dropped;
+    std::vector<Slot> slots;
+    dropped.reserve(end - begin);
+    slots.reserve(end - begin);
+    const std::size_t after = rows_.slots_after(begin == 0 ? fresh : 0);
+    make_room(after, 2 * (end - begin));  // those replaced, and the new ones should they fail
+    if (alignment_) scales_.resize(after, 1.0f);
+    if (begin == 0) rows_.reserve(fresh);
     for (std::size_t i = begin; i < end; ++i) {
       if (rows_.slot(labels[i]) != kNoSlot) dropped.push_back(rows_.drop(labels[i]));
     }
     if (!dropped.empty()) erase(dropped);
-    std::vector<Slot> slots;
-    slots.reserve(end - begin);
     for (std::size_t i = begin; i < end; ++i) {
       slots.push_back(rows_.put(labels[i], unit + i * dim()));
       next_label_ = std::max(next_label_, labels[i] + 1);
     }
-    rescale(slots, threads);
-    insert(slots, threads);
+    try {
+      rescale(slots, threads);
+      insert(slots, threads);
+    } catch (...) {  // out of memory: rows that no search would find must not stay
+      for (std::size_t i = begin; i < end; ++i) rows_.drop(labels[i]);
+      erase(slots);
+      throw;
+    }
   }
 }
 
 void Index::rescale(const std::vector<Slot>& slots, std::size_t threads) {
   if (!alignment_) return;
-  scales_.resize(rows_.slots(), 1.0f);
   parallel_for(slots.size(), threads, 256, [&](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) {
       scales_[slots[i]] = alignment_->scale(rows_.vector(slots[i]));
@@ -175,19 +192,19 @@ AlignmentPtr Index::alignment() const {
   return alignment_;
 }
 
-PreparedQuery Index::prepare(const float* query, std::size_t query_dim,
-                             const std::string& modality) const {
+PreparedQuery Index::prepare(const float* query, std::size_t query_dim, const std::string& modality,
+                             std::size_t position) const {
   const std::size_t wanted = alignment_ ? alignment_->query_dim(modality, dim()) : dim();
   if (query_dim != wanted) {
-    throw InvalidVector("the query has " + std::to_string(query_dim) + " dims, the index takes " +
+    throw InvalidVector("a query has " + std::to_string(query_dim) + " dims, the index takes " +
                         std::to_string(wanted) + "; use the encoder that made the rows");
   }
   PreparedQuery ready;
   ready.vector.resize(query_dim);
-  try {
-    unit_rows(query, 1, query_dim, ready.vector.data());
-  } catch (const InvalidVector&) {
-    throw InvalidVector("a query is zero or holds NaN or infinity; a direction is needed");
+  const double norm = kernels().normalise(query, ready.vector.data(), query_dim);
+  if (!(std::isfinite(norm) && norm > 0.0)) {
+    throw InvalidVector("query " + std::to_string(position) +
+                        " is zero or holds NaN or infinity; a direction is needed");
   }
   if (!alignment_) return ready;
   return alignment_->prepare(ready.vector.data(), modality, dim());
@@ -200,7 +217,7 @@ void Index::search(const float* queries, std::size_t query_dim, std::size_t coun
   std::vector<PreparedQuery> prepared;
   prepared.reserve(count);
   for (std::size_t i = 0; i < count; ++i) {
-    prepared.push_back(prepare(queries + i * query_dim, query_dim, options.query_modality));
+    prepared.push_back(prepare(queries + i * query_dim, query_dim, options.query_modality, i));
   }
   if (options.filter == nullptr) {
     search_rows(prepared, nullptr, options, scores, labels);
@@ -284,6 +301,7 @@ void Index::restore_rows(const SectionReader& reader) {
   }
   rows_.restore(reader.array<float>("vectors", slots * rows_.stride()),
                 reader.array<Label>("labels", slots), slots);
+  if (header.next_label < 0) throw Corruption{"index", "the next label is negative"};
   next_label_ = header.next_label;
   for (const Label label : rows_.sorted_labels()) next_label_ = std::max(next_label_, label + 1);
   const Section* align = reader.find("align");

@@ -41,8 +41,9 @@ struct Scorer {
 
 // Unit rows under labels, searched by aligned cosine. Any number of threads may search beside one
 // that writes; writers take turns. A write checks all its arguments before it changes anything.
-// Call order is free. Derived classes keep the structure that finds rows; this class keeps the
-// rows, the alignment and the lock.
+// Call order is free. A process that forks while another of its threads is inside an index must not
+// use that index in the child: its lock is never released there. Derived classes keep the structure
+// that finds rows; this class keeps the rows, the alignment and the lock.
 class Index {
  public:
   virtual ~Index() = default;
@@ -80,7 +81,11 @@ class Index {
  protected:
   explicit Index(std::size_t dim);
 
-  // All with the lock held: exclusively for the first three, shared for the others.
+  // All with the lock held: exclusively for the first five, shared for the others.
+  // Makes room for `slots` slots in all, `erased` of which are about to be erased: what follows in
+  // the same write must not run out of memory with labels and structure in disagreement.
+  virtual void make_room(std::size_t slots, std::size_t erased) = 0;
+  virtual bool erase_frees_slots() const = 0;  // at once, for the rows that come next
   virtual void insert(const std::vector<Slot>& slots, std::size_t threads) = 0;
   virtual void erase(const std::vector<Slot>& slots) = 0;  // their labels are gone already
   virtual void settle() {}  // before a save: leaves no slot both unlabelled and in use
@@ -100,8 +105,9 @@ class Index {
   RowStore rows_;
 
  private:
-  PreparedQuery prepare(const float* query, std::size_t query_dim,
-                        const std::string& modality) const;
+  // `position` of the query in its batch, for messages.
+  PreparedQuery prepare(const float* query, std::size_t query_dim, const std::string& modality,
+                        std::size_t position = 0) const;
   void check_present(const Label* labels, std::size_t count) const;
   void replace(const Label* labels, const float* unit, std::size_t count, std::size_t threads);
   void rescale(const std::vector<Slot>& slots, std::size_t threads);

@@ -35,19 +35,16 @@ std::vector<Label> RowStore::sorted_labels() const {
 }
 
 void RowStore::reserve(std::size_t count) {
-  slots_.reserve(size() + count);
-  free_.reserve(free_.size() + count);
-  const std::size_t fresh = count > free_.size() ? count - free_.size() : 0;
   const std::size_t before = slots();
-  if (before + fresh >= kMaxSlots) throw InvalidArgument("an index holds at most 2^30 rows");
-  labels_.resize(before + fresh, kNoLabel);
-  vectors_.resize((before + fresh) * stride_, 0.0f);
+  const std::size_t after = slots_after(count);
+  if (after >= kMaxSlots) throw InvalidArgument("an index holds at most 2^30 rows");
+  slots_.reserve(size() + count);
+  free_.reserve(after);  // so that recycle() cannot fail either
+  vectors_.resize(after * stride_, 0.0f);
+  labels_.resize(after, kNoLabel);  // last: it is what slots() counts
   // Lowest slot last, since `put` takes from the back: rows fill the store in order.
-  std::vector<Slot> opened;
-  for (std::size_t slot = before + fresh; slot > before; --slot) {
-    opened.push_back(static_cast<Slot>(slot - 1));
-  }
-  free_.insert(free_.begin(), opened.begin(), opened.end());
+  free_.insert(free_.begin(), after - before, kNoSlot);
+  for (std::size_t i = 0; i < after - before; ++i) free_[i] = static_cast<Slot>(after - 1 - i);
 }
 
 Slot RowStore::put(Label label, const float* unit_row) {
@@ -81,7 +78,7 @@ void RowStore::restore(const float* vectors, const Label* labels, std::size_t co
       continue;
     }
     const float* row = vector(slot);
-    const float square = kernels().dot(row, row, stride_);
+    const float square = kernels().dot(row, row, dim_);
     if (!(std::fabs(square - 1.0f) < 1e-3f)) {
       throw Corruption{"vectors", "row " + std::to_string(slot) + " is not of unit length"};
     }

@@ -33,7 +33,12 @@ class RowStore {
   Slot slot(Label label) const { return slots_.find(label); }
   std::vector<Label> sorted_labels() const;
 
-  // Makes room for `count` more rows, so that `put` cannot fail half way.
+  // Slots there will be when `count` more rows have come.
+  std::size_t slots_after(std::size_t count) const {
+    return slots() + (count > free_.size() ? count - free_.size() : 0);
+  }
+  // Makes room for `count` more rows: after it, so many `put`s, and any `drop` or `recycle`, cannot
+  // fail. Changes nothing when it fails itself.
   void reserve(std::size_t count);
   // Stores a unit row in a recycled slot or a new one. The label must not be present.
   Slot put(Label label, const float* unit_row);

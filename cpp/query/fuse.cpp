@@ -104,7 +104,9 @@ Moments moments(const std::vector<double>& values) {
   found.mean /= count;
   double square = 0.0;
   for (const double value : values) square += (value - found.mean) * (value - found.mean);
-  found.deviation = std::sqrt(square / count);
+  // Equal values have no spread, whatever the rounding of their mean says.
+  const auto [low, high] = std::minmax_element(values.begin(), values.end());
+  found.deviation = *low < *high ? std::sqrt(square / count) : 0.0;
   return found;
 }
 
@@ -115,7 +117,9 @@ void RankTable::add_list(std::size_t list, const double* scores, const Label* fo
   for (; rank < count && found[rank] != kNoLabel; ++rank) {
     const std::string where =
         " at rank " + std::to_string(rank + 1) + " of list " + std::to_string(list);
-    if (std::isnan(scores[rank])) throw InvalidArgument("the score" + where + " is NaN");
+    if (!std::isfinite(scores[rank])) {
+      throw InvalidArgument("the score" + where + " is NaN or infinite");
+    }
     if (rank > 0 && scores[rank] > scores[rank - 1]) {
       throw InvalidArgument("the score" + where + " is above the one before; sort best first");
     }
@@ -155,6 +159,7 @@ Fused fuse(const RankTable& table, const std::vector<double>& weights, const Fus
   for (std::size_t list = 0; list < table.lists; ++list) {
     const Normaliser normalise =
         uses_ranks(options.method) ? Normaliser{} : list_normaliser(table, list, options);
+    if (weights[list] == 0.0) continue;  // a muted list says nothing
     for (std::size_t cell = list; cell < table.raw.size(); cell += table.lists) {
       if (uses_ranks(options.method)) {
         const int rank = table.ranks[cell];

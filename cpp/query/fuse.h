@@ -19,7 +19,8 @@ namespace gapless {
 //   - cohort: as zscore, with mean and std of a fixed background sample that is scored for this
 //     query (S-norm of speaker verification)
 //   - combmax: max w s, the scores as they are: what one mixed index would do
-// min, max, mean and std come from the retrieved list, so a completed score may map outside.
+// A list of weight 0 says nothing. min, max, mean and std come from the retrieved list, so a
+// completed score may map outside.
 enum class FusionMethod { kRrf, kConvex, kMinMax, kZScore, kCohort, kCombMax };
 
 FusionMethod fusion_method(const std::string& name);  // throws InvalidArgument listing the names
@@ -50,9 +51,9 @@ struct RankTable {
   std::vector<Moments> cohorts;     // by list, for kCohort
 
   std::size_t items() const { return labels.size(); }
-  // Adds a list, best first; kNoLabel ends it early. Throws InvalidArgument for a NaN score, scores
-  // out of order or a label that occurs twice.
-  void add_list(std::size_t list, const double* scores, const Label* labels, std::size_t count);
+  // Adds a list, best first; kNoLabel ends it early. Throws InvalidArgument for a score that is not
+  // finite, scores out of order or a label that occurs twice.
+  void add_list(std::size_t list, const double* scores, const Label* found, std::size_t count);
 
  private:
   std::vector<std::pair<Label, std::size_t>> sorted_;  // label -> row, of the lists added so far

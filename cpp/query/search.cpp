@@ -27,14 +27,6 @@ Moments cohort_moments(const FieldSearch& search, std::size_t list) {
   return moments(present);
 }
 
-bool passes(const Filter& filter, Label label) {
-  if (filter.kind == Filter::Kind::kLabels) {
-    return std::binary_search(filter.labels.begin(), filter.labels.end(), label);
-  }
-  const auto byte = static_cast<std::size_t>(label / 8);
-  return byte < filter.bits.size() && ((filter.bits[byte] >> (label % 8)) & 1);
-}
-
 // Exact scores for the items that a list does not hold.
 void complete(const FieldSearch& search, std::size_t list, RankTable& table) {
   std::vector<Label> missing;
@@ -42,7 +34,7 @@ void complete(const FieldSearch& search, std::size_t list, RankTable& table) {
   for (std::size_t item = 0; item < table.items(); ++item) {
     const std::size_t cell = item * table.lists + list;
     if (table.ranks[cell] != 0) continue;
-    if (search.filter && !passes(*search.filter, table.labels[item])) continue;
+    if (search.filter && !search.filter->allows(table.labels[item])) continue;
     missing.push_back(table.labels[item]);
     cells.push_back(cell);
   }

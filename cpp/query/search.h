@@ -33,7 +33,9 @@ struct FusedHits {
 // Searches every field `depth` deep (0 = max(k, 100)), completes what was found, fuses. Completion:
 // an item found in one field gets its exact score in every other where it has a row that passes the
 // filter; methods that use ranks ignore completed scores. Cohort needs at least two background rows
-// present in each field. Throws InvalidArgument and whatever Index::search throws.
+// present in each field. A writer beside this may come between two of these steps: an item removed
+// meanwhile keeps the scores it has so far. Throws InvalidArgument and whatever Index::search
+// throws.
 FusedHits search_fields(const std::vector<FieldSearch>& searches, std::size_t k, std::size_t depth,
                         const FusionOptions& options);
 

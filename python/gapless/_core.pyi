@@ -155,7 +155,7 @@ class FlatIndex(Index):
         """
         Return the k best rows of each query as (scores float32 (nq, k), ids int64 (nq, k)).
 
-        queries is (nq, dim), or (dim,) for one. Scores are aligned cosines in [-1, 1], best first, ties by
+        queries is (nq, dim), or (dim,) for one. Scores are aligned cosines, in [-1, 1] up to rounding, best first, ties by
         ascending id; short rows end in -inf and -1. `query_modality` picks the query map of the alignment,
         `filter` is an array of ids or a packed bitset over ids (numpy.packbits(mask, bitorder="little")),
         and threads=None means all cores for a batch and the calling thread for one query.
@@ -196,7 +196,7 @@ class HnswIndex(Index):
         """
         Return the k best rows of each query as (scores float32 (nq, k), ids int64 (nq, k)).
 
-        queries is (nq, dim), or (dim,) for one. Scores are aligned cosines in [-1, 1], best first, ties by
+        queries is (nq, dim), or (dim,) for one. Scores are aligned cosines, in [-1, 1] up to rounding, best first, ties by
         ascending id; short rows end in -inf and -1. `query_modality` picks the query map of the alignment,
         `filter` is an array of ids or a packed bitset over ids (numpy.packbits(mask, bitorder="little")),
         and threads=None means all cores for a batch and the calling thread for one query.
@@ -291,6 +291,7 @@ def fuse(
     cohort   w (s - mean) / std of `cohorts`: the query's scores against a background sample, by list
     combmax  the largest w s
 
+    A list of weight 0 says nothing.
     Equal scores rank by ascending id. Raises InvalidArgument for unsorted lists, NaN, an id twice in a
     list, or unusable numbers.
     """
@@ -326,7 +327,7 @@ def top_k(
     """
     Return the k largest of (n,) scores and their positions, best first.
 
-    Equal scores rank by ascending position; k above n gives n results.
+    Equal scores rank by ascending position; k above n gives n results. Raises InvalidArgument for NaN.
     """
 
 __version__: str = "0.1.0"

@@ -158,6 +158,8 @@ def test_unusable_alignments_are_refused_and_change_nothing() -> None:
         gapless.Alignment(offset=np.ones(3), linear=LINEAR)
     with pytest.raises(InvalidArgument, match="NaN or infinity"):
         gapless.Alignment(offset=np.full(DIM, np.nan))
+    with pytest.raises(InvalidArgument, match="out of the range of float32"):
+        index.set_alignment(gapless.Alignment(linear=np.full((DIM, DIM), 3e38)))
     with pytest.raises(InvalidArgument, match="2-dimensional"):
         gapless.Alignment(linear=np.ones(3))
     with pytest.raises(InvalidArgument, match="query map of 'text' gives 3 dims"):

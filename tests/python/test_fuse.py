@@ -113,7 +113,18 @@ def test_minmax_by_hand() -> None:
 def test_a_list_without_spread_is_not_lost() -> None:
     fused = pairs(gapless.fuse([([0.3], [5]), SPORT], 10, "minmax"))
     assert fused[5] == 1.0
-    assert pairs(gapless.fuse([([0.3], [5])], 10, "zscore")) == {5: 0.0}
+    for equal in ([0.3], [0.1] * 3):  # three tenths do not sum to a mean of a tenth
+        ids = list(range(len(equal)))
+        assert pairs(gapless.fuse([(equal, ids)], 10, "zscore")) == dict.fromkeys(ids, 0.0)
+
+
+@pytest.mark.parametrize("method", ["rrf", "zscore", "minmax", "combmax"])
+def test_a_list_of_weight_zero_says_nothing(method: str) -> None:
+    low: List = ([-0.2, -0.3], [4, 1])
+    muted = gapless.fuse([low, SNOW], 10, method, [1.0, 0.0])
+    alone = gapless.fuse([low], 10, method)
+    assert muted[1].tolist() == alone[1].tolist() == [4, 1]
+    assert muted[0].tolist() == alone[0].tolist()
 
 
 def test_the_order_of_ties_is_ascending_id() -> None:
@@ -156,7 +167,11 @@ def test_a_batch_is_fused_row_by_row() -> None:
         ("needs cohorts=", {"method": "cohort"}),
         ("at least 2 scores", {"method": "cohort", "cohorts": [[0.1], [0.2]]}),
         ("no lists", {"lists": []}),
-        ("NaN", {"lists": [([0.5, float("nan")], [1, 2])]}),
+        ("NaN or infinite", {"lists": [([0.5, float("nan")], [1, 2])]}),
+        ("NaN or infinite", {"lists": [([float("inf"), 0.5], [1, 2])]}),
+        ("ids that are no integers", {"lists": [([0.5], [1.7])]}),
+        ("of one shape", {"lists": [(np.ones((2, 3)), np.ones((3, 2), dtype=int))]}),
+        ("all of them finite", {"method": "cohort", "cohorts": [[0.1, np.inf], [0.2, 0.1]]}),
         ("above the one before", {"lists": [([0.1, 0.5], [1, 2])]}),
         ("id 1 occurs twice in list 0", {"lists": [([0.5, 0.1], [1, 1])]}),
         ("not a pair", {"lists": [([0.5],)]}),
@@ -178,6 +193,8 @@ def test_top_k_and_normalise() -> None:
     assert positions.tolist() == order.tolist()
     assert (best == scores[order]).all()
     assert _core.top_k(np.float32([2, 2, 1]), 9)[1].tolist() == [0, 1, 2]
+    with pytest.raises(InvalidArgument, match="NaN"):
+        _core.top_k([np.nan, 1.0], 2)
     rows = random.normal(size=(9, 33)) * 1e20
     unit = _core.normalise(rows)
     np.testing.assert_allclose(np.linalg.norm(unit, axis=1), 1.0, atol=1e-6)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -148,6 +150,75 @@ def test_removed_rows_are_gone_and_their_places_used_again(kind: str) -> None:
     assert index.memory_bytes <= 1.2 * before
 
 
+def test_rows_that_survive_a_mass_removal_are_found() -> None:
+    """Twelve of each cluster's 600 stay: their neighbourhoods are nearly all gone."""
+    random = np.random.default_rng(5)
+    centres = np.repeat(random.normal(size=(10, DIM)) * 3, 600, axis=0)
+    rows = (centres + random.normal(size=centres.shape)).astype(np.float32)
+    index = gapless.HnswIndex(DIM, m=8, ef_construction=60)
+    index.add(rows)
+    kept = np.flatnonzero(np.arange(6000) % 600 < 12)
+    index.remove(np.setdiff1d(np.arange(6000), kept))
+    assert recall(index.search(rows[kept], 1, ef=100)[1], kept[:, None]) >= 0.99
+    few = np.flatnonzero(np.arange(6000) % 600 < 9)
+    index.remove(np.setdiff1d(kept, few))
+    assert recall(index.search(rows[few], 1, ef=100)[1], few[:, None]) >= 0.99
+
+
+def test_a_filter_for_the_far_modality_is_exact_enough_and_not_slow() -> None:
+    """Every text ranks before every image, and only images are wanted."""
+    random = np.random.default_rng(6)
+    cones = np.repeat(np.eye(2, DIM) * 6, 4000, axis=0)
+    rows = (cones + random.normal(size=cones.shape)).astype(np.float32)
+    query = (np.eye(1, DIM) * 6 + random.normal(size=(30, DIM))).astype(np.float32)
+    index = gapless.HnswIndex(DIM, m=8, ef_construction=60)
+    index.add(rows)
+    images = np.arange(4000, 8000)
+    truth = 4000 + exact(query, rows[4000:], 10)[1]
+    assert recall(index.search(query, 10, filter=images)[1], truth) >= 0.95
+
+
+@both
+def test_a_failed_add_leaves_a_working_index(kind: str) -> None:
+    code = f"""
+import resource, numpy as np, gapless
+index = {"gapless.FlatIndex(256)" if kind == "flat" else "gapless.HnswIndex(256, m=8)"}
+rows = np.random.default_rng(0).normal(size=(200_000, 256)).astype(np.float32)
+index.add(rows[:500])
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (300 << 20), -1))
+try:
+    index.add(rows)
+except MemoryError:
+    print("refused", len(index), (index.search(rows[:500], 1)[1][:, 0] == np.arange(500)).mean())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["refused", "500", "1.0"], done.stderr
+
+
+def test_more_threads_than_the_system_gives_are_no_error() -> None:
+    index = gapless.HnswIndex(DIM, m=8)
+    index.add(clustered(3000), threads=100_000)
+    assert recall(index.search(clustered(3000), 1)[1], np.arange(3000)[:, None]) >= 0.99
+
+
+@both
+def test_ids_do_not_run_over(kind: str) -> None:
+    index = MAKERS[kind]()
+    index.add(clustered(1), ids=[2**63 - 2])
+    with pytest.raises(InvalidArgument, match="no id left"):
+        index.add(clustered(2))
+    assert index.ids().tolist() == [2**63 - 2]
+
+
+def test_updates_of_a_flat_index_take_no_more_room() -> None:
+    index = gapless.FlatIndex(DIM)
+    index.add(clustered(5000))
+    before = index.memory_bytes
+    index.update(np.arange(5000), clustered(5000, seed=2))
+    assert index.memory_bytes == before
+
+
 @both
 def test_an_emptied_index_fills_again(kind: str) -> None:
     index = MAKERS[kind]()
@@ -264,8 +335,8 @@ def test_refused_rows_leave_the_index_as_it_was(kind: str) -> None:
         (InvalidArgument, "k is 0", lambda: index.search(rows, 0)),
         (InvalidArgument, "k is -2", lambda: index.search(rows, -2)),
         (InvalidVector, "query has 7 dims", lambda: index.search(np.ones((1, 7)), 3)),
-        (InvalidVector, "query is zero", lambda: index.search(np.zeros(DIM), 3)),
-        (InvalidVector, "query is zero or holds NaN", lambda: index.search(bad(np.nan), 3)),
+        (InvalidVector, "query 0 is zero", lambda: index.search(np.zeros(DIM), 3)),
+        (InvalidVector, "query 1 is zero or holds NaN", lambda: index.search(bad(np.nan), 3)),
     ]
     for error, message, call in refusals:
         with pytest.raises(error, match=message):

@@ -132,5 +132,7 @@ def test_bad_input(fields: Fields) -> None:
         search_fields([FieldSearch(fields[0], QUERY)], 5, "cohort")
     with pytest.raises(InvalidVector, match="query has 3 dims"):
         search_fields([FieldSearch(fields[0], np.ones(3))], 5)
+    with pytest.raises(TypeError):
+        FieldSearch(None, QUERY)  # type: ignore[arg-type]
     with pytest.raises(InvalidArgument, match="one query"):
         FieldSearch(fields[0], np.ones((2, DIM)))
