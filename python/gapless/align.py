@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _core
+from .batch import as_array
 from .errors import InvalidArgument, InvalidVector, SpaceMismatch, UnknownField
 from .schema import Schema
 from .segments import Index
@@ -164,8 +165,8 @@ def estimate(
     ------
     InvalidArgument
         For an unknown method, queries of no known form, or too few rows.
-    InvalidVector, SpaceMismatch, UnknownField
-        For query rows that are bad, of another dim, or of a space that the schema lacks.
+    InvalidVector, UnknownField
+        For query rows that are bad or of another dim, or of a space that the schema lacks.
     """
     if method not in METHODS:
         raise InvalidArgument(f"method is {method!r}: choose one of {', '.join(METHODS)}")
@@ -190,13 +191,19 @@ def estimate(
 def _samples(
     schema: Schema, queries: Mapping[str, Any] | None
 ) -> dict[str, dict[str, npt.NDArray[np.float64]]]:
-    if not queries:
+    if queries is None:
         return {}
     if not isinstance(queries, Mapping):
         raise InvalidArgument(
             f"queries is a {type(queries).__name__}: give a dict of modality to (n, dim) rows"
         )
-    if not all(isinstance(value, Mapping) for value in queries.values()):
+    spaced = {isinstance(value, Mapping) for value in queries.values()}
+    if len(spaced) > 1:
+        raise InvalidArgument(
+            f"queries has both rows and dicts under {list(queries)}: give either "
+            "{modality: rows} or {space: {modality: rows}}"
+        )
+    if spaced == {False}:
         if len(schema.spaces) > 1:
             raise InvalidArgument(
                 f"the collection has the spaces {list(schema.spaces)}: give queries as "
@@ -212,12 +219,12 @@ def _samples(
         dim = schema.spaces[space].dim
         found[space] = {}
         for modality, rows in given.items():
-            array = np.asarray(rows, dtype=np.float64)
+            if not isinstance(modality, str):
+                raise InvalidArgument(f"queries names the modality {modality!r}: give a string")
+            what = f"the {modality!r} queries of space {space!r}"
+            array = as_array(what, rows).astype(np.float64)
             if array.ndim != 2 or array.shape[1] != dim:
-                raise InvalidVector(
-                    f"the {modality!r} queries of space {space!r} have shape {array.shape}: "
-                    f"give (n, {dim})"
-                )
+                raise InvalidVector(f"{what} have shape {array.shape}: give (n, {dim})")
             found[space][modality] = array
     return found
 

@@ -16,7 +16,17 @@ from . import _core
 from .errors import DuplicateId, InvalidArgument, InvalidVector, UnknownField
 from .schema import Schema
 
-__all__ = ["Batch", "ItemId", "as_matrix", "known_fields", "read_batch", "read_ids", "whole"]
+__all__ = [
+    "Batch",
+    "ItemId",
+    "as_array",
+    "as_matrix",
+    "known_fields",
+    "read_batch",
+    "read_id",
+    "read_ids",
+    "whole",
+]
 
 ItemId: TypeAlias = "str | int"
 Metadata: TypeAlias = "Mapping[str, Any]"
@@ -93,7 +103,7 @@ def read_ids(ids: Iterable[ItemId]) -> list[ItemId]:
     """
     if isinstance(ids, (str, bytes, int, np.generic)) or not isinstance(ids, Iterable):
         raise InvalidArgument(f"ids is {ids!r}: give a list of ids, such as [{ids!r}]")
-    checked = [_id(item, i) for i, item in enumerate(ids)]
+    checked = [read_id(item, i) for i, item in enumerate(ids)]
     if len(set(checked)) != len(checked):
         first: dict[ItemId, int] = {}
         for i, item in enumerate(checked):
@@ -121,6 +131,23 @@ def known_fields(schema: Schema, names: Iterable[str]) -> list[str]:
     return found
 
 
+def as_array(what: str, given: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Make an array of real numbers, of any shape.
+
+    Raises
+    ------
+    InvalidVector
+        When the rows differ in length, or hold something else than real numbers.
+    """
+    try:
+        array = np.asarray(given)
+    except (ValueError, TypeError) as error:
+        raise InvalidVector(f"{what} is no array: rows of unequal length ({error})") from error
+    if array.dtype.kind not in "fiu":
+        raise InvalidVector(f"{what} has dtype {array.dtype}: give real numbers, float32 at best")
+    return array
+
+
 def as_matrix(what: str, given: npt.ArrayLike, dim: int) -> npt.NDArray[np.float32]:
     """Make unit float32 rows (n, dim) in C order of any real array of that shape.
 
@@ -129,12 +156,7 @@ def as_matrix(what: str, given: npt.ArrayLike, dim: int) -> npt.NDArray[np.float
     InvalidVector
         When `given` is no real array of shape (n, dim), or a row is zero, NaN or infinite.
     """
-    try:
-        array = np.asarray(given)
-    except ValueError as error:
-        raise InvalidVector(f"{what} is no array: rows of unequal length ({error})") from error
-    if array.dtype.kind not in "fiu":
-        raise InvalidVector(f"{what} has dtype {array.dtype}: give real numbers, float32 at best")
+    array = as_array(what, given)
     if array.ndim != 2 or array.shape[1] != dim:
         raise InvalidVector(
             f"{what} has shape {array.shape}: give (n, {dim}), one row of {dim} numbers per item"
@@ -166,18 +188,21 @@ def whole(what: str, value: object, low: int = 1) -> int:
     return number
 
 
-def _id(item: object, position: int) -> ItemId:
+def read_id(item: object, position: int = 0) -> ItemId:
+    """One plain id.
+
+    Raises
+    ------
+    InvalidArgument
+        When `item` is neither valid Unicode nor a 64-bit integer.
+    """
     if isinstance(item, (bool, np.bool_)):
         pass
     elif isinstance(item, (int, np.integer)):
         if int(item) in INT64:
             return int(item)
-    elif isinstance(item, str):
-        try:
-            item.encode()
-            return str(item)
-        except UnicodeEncodeError:
-            pass
+    elif isinstance(item, str) and _is_unicode(item):
+        return str(item)
     raise InvalidArgument(
         f"id {item!r} at position {position} is a {type(item).__name__}: "
         "give a valid Unicode string or a 64-bit integer"
@@ -196,11 +221,19 @@ def _check_length(what: str, given: object, n: int) -> None:
 def _uri(value: object, position: int) -> str:
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
-    if not isinstance(value, str) or not value.isprintable():
+    if not isinstance(value, str) or not _is_unicode(value):
         raise InvalidArgument(
-            f"uris[{position}] is {value!r}: give a printable string, a path, or None"
+            f"uris[{position}] is {value!r}: give a valid Unicode string, a path, or None"
         )
-    return value
+    return str(value)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _json(value: object, item: ItemId, position: int) -> str:

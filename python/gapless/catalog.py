@@ -11,6 +11,7 @@ import contextlib
 import json
 import sqlite3
 import threading
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,10 +19,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .errors import CorruptFile, InvalidArgument, NotACollection
+from .errors import CorruptFile, InvalidArgument, NotACollection, StorageError
 from .schema import Schema
 
-__all__ = ["FILE_NAME", "FORMAT", "Catalog", "ItemRow", "PendingRow", "SegmentRow"]
+__all__ = [
+    "FILE_NAME",
+    "FORMAT",
+    "Catalog",
+    "ItemRow",
+    "PendingRow",
+    "SegmentRow",
+    "check_durability",
+]
 
 FILE_NAME = "catalog.sqlite"
 SEGMENT_FOLDER = "segments"
@@ -49,6 +58,14 @@ CREATE TABLE alignment_fields (
     PRIMARY KEY (version, field));
 CREATE TABLE cohorts (field TEXT PRIMARY KEY, rows INTEGER NOT NULL, keys BLOB NOT NULL);
 """
+
+
+def check_durability(durability: object) -> None:
+    """Refuse any other word than those of `DURABILITY`, with InvalidArgument."""
+    if not isinstance(durability, str) or durability not in DURABILITY:
+        raise InvalidArgument(
+            f"durability is {durability!r}: choose one of {', '.join(DURABILITY)}"
+        )
 
 
 class ItemRow(NamedTuple):
@@ -94,21 +111,23 @@ class Catalog:
 
     Raises
     ------
+    InvalidArgument
+        For another durability; and from every method that reads, once it is closed.
     NotACollection
         When there is no catalogue and no schema, or the file belongs to something else.
     SchemaMismatch
         When the schema given differs from the stored one.
     CorruptFile
-        When SQLite finds the file damaged.
+        When SQLite finds the file damaged, here or in any method.
+    StorageError
+        When the disk is full or the file cannot be read or written, here or in any method.
     """
 
     def __init__(
         self, folder: Path, schema: Schema | None = None, durability: str = "full"
     ) -> None:
-        if durability not in DURABILITY:
-            raise InvalidArgument(
-                f"durability is {durability!r}: choose one of {', '.join(DURABILITY)}"
-            )
+        check_durability(durability)
+        self._synchronous = DURABILITY[durability]
         self.path = folder / FILE_NAME
         if not self.path.is_file():
             self._refuse_orphans(folder)
@@ -120,13 +139,14 @@ class Catalog:
                 f"{folder} holds no collection (no {FILE_NAME}): "
                 "correct the path, or give a schema to make one in a new folder"
             )
-        self._writer = sqlite3.connect(
-            self.path, isolation_level=None, check_same_thread=False, timeout=30.0
-        )
+        with self._damage():
+            self._writer = sqlite3.connect(
+                self.path, isolation_level=None, check_same_thread=False, timeout=30.0
+            )
         try:
             with self._damage():
                 self.schema = self._read_or_create(folder, schema)
-                self._writer.execute(f"PRAGMA synchronous = {DURABILITY[durability]}")
+                self._writer.execute(f"PRAGMA synchronous = {self._synchronous}")
                 self.pending_rows, self.pending_bytes = self._count_pending()
         except BaseException:
             self.close()
@@ -203,9 +223,10 @@ class Catalog:
             connection = self._pool.pop() if self._pool else None
         if connection is None:
             uri = f"{self.path.absolute().as_uri()}?mode=ro"
-            connection = sqlite3.connect(
-                uri, uri=True, isolation_level=None, check_same_thread=False, timeout=30.0
-            )
+            with self._damage():
+                connection = sqlite3.connect(
+                    uri, uri=True, isolation_level=None, check_same_thread=False, timeout=30.0
+                )
         try:
             with self._damage():
                 yield connection
@@ -221,10 +242,15 @@ class Catalog:
         try:
             yield
         except sqlite3.DatabaseError as error:
-            # Its subclasses (disk full, I/O error) say something else than damage.
+            # Its subclasses say something else than damage.
             if type(error) is sqlite3.DatabaseError:
                 raise CorruptFile(
                     f"{self.path}: {error}: restore the folder from a backup"
+                ) from error
+            if isinstance(error, sqlite3.OperationalError):
+                raise StorageError(
+                    f"{self.path}: {error}: see that the disk has room and the file can be read "
+                    "and written, then repeat the call, which has changed nothing"
                 ) from error
             raise
 
@@ -317,12 +343,14 @@ class Catalog:
 
     def _last(self, table: str) -> int:
         query = "SELECT seq FROM sqlite_sequence WHERE name = ?"
-        row = self._writer.execute(query, (table,)).fetchone()
+        with self._damage():
+            row = self._writer.execute(query, (table,)).fetchone()
         return 0 if row is None else int(row[0])
 
     def pending_fields(self) -> list[str]:
         """Fields with something in `pending`."""
-        return [row[0] for row in self._writer.execute("SELECT DISTINCT field FROM pending")]
+        with self._damage():
+            return [row[0] for row in self._writer.execute("SELECT DISTINCT field FROM pending")]
 
     def pending(self, field: str, after: int, batch: int = 8192) -> Iterator[list[PendingRow]]:
         """Yield the last write of each key of `field` with seq > `after`, oldest first."""
@@ -345,17 +373,35 @@ class Catalog:
             return {row[0]: SegmentRow(*row[1:]) for row in db.execute(query)}
 
     def commit_checkpoint(self, segments: Mapping[str, SegmentRow], seq: int) -> None:
-        """In one transaction name the new segments and drop what they hold from `pending`."""
-        with self.writing():
+        """In one transaction name the new segments and drop what they hold from `pending`.
+
+        It is on disk when this returns, whatever the durability: the caller may delete the files
+        that no row names any more.
+        """
+        with self._on_disk(), self.writing():
             self._writer.executemany(
                 "INSERT OR REPLACE INTO segments (field, file, seq, rows) VALUES (?,?,?,?)",
                 ((field, *row) for field, row in segments.items()),
             )
             self._writer.execute("DELETE FROM pending WHERE seq <= ?", (seq,))
+            pending = self._count_pending()
+        self.pending_rows, self.pending_bytes = pending
+        try:
+            with self._damage():
+                self._writer.execute("PRAGMA incremental_vacuum").fetchall()
+                self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        except StorageError as error:  # committed all the same; the next checkpoint tidies up
+            warnings.warn(f"space was not given back: {error}", RuntimeWarning, stacklevel=2)
+
+    @contextlib.contextmanager
+    def _on_disk(self) -> Iterator[None]:
+        """Let a transaction wait for the disk even with durability "normal"."""
         with self._damage():
-            self.pending_rows, self.pending_bytes = self._count_pending()
-            self._writer.execute("PRAGMA incremental_vacuum").fetchall()
-            self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            self._writer.execute("PRAGMA synchronous = FULL")
+            try:
+                yield
+            finally:
+                self._writer.execute(f"PRAGMA synchronous = {self._synchronous}")
 
     # -- alignments and cohorts ---------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from .segments import Index
 
-__all__ = ["COHORT", "Cohorts"]
+__all__ = ["COHORT", "Cohorts", "draw"]
 
 COHORT = (
     1_000  # rows per field; the mean of a score over them is then known to a thirtieth of a std
@@ -73,7 +73,9 @@ class Cohorts:
                 and 2 * len(known[1]) >= min(COHORT, rows)
             ):
                 return known[1]
-            return self._draw(field, index)
+            drawn = self._drawn[field] = draw(index)
+            self._unsaved.add(field)
+            return drawn[1]
 
     def forget(self, removed: Sequence[int]) -> None:
         """Leave removed keys out of the samples."""
@@ -81,18 +83,11 @@ class Cohorts:
             for field, (rows, keys) in self._drawn.items():
                 self._drawn[field] = (rows, keys[~np.isin(keys, removed)])
 
-    def draw(self, field: str, index: Index) -> None:
-        """Draw the sample of `field` anew."""
+    def install(self, samples: Mapping[str, tuple[int, Keys]]) -> None:
+        """Take over samples that the catalogue has."""
         with self._lock:
-            self._draw(field, index)
-
-    def _draw(self, field: str, index: Index) -> Keys:
-        keys = np.asarray(index.ids())
-        if len(keys) > COHORT:
-            keys = np.sort(np.random.default_rng(0).choice(keys, COHORT, replace=False))
-        self._drawn[field] = (len(index), keys)
-        self._unsaved.add(field)
-        return keys
+            self._drawn.update(samples)
+            self._unsaved.difference_update(samples)
 
     def unsaved(self) -> dict[str, tuple[int, Keys]]:
         """Give the samples that the catalogue does not have yet.
@@ -102,7 +97,15 @@ class Cohorts:
         with self._lock:
             return {field: self._drawn[field] for field in self._unsaved}
 
-    def saved(self, fields: Iterable[str]) -> None:
-        """Note that the samples of `fields` have been committed."""
+    def saved(self, samples: Mapping[str, tuple[int, Keys]]) -> None:
+        """Note that these samples have been committed; one that a search has redrawn has not."""
         with self._lock:
-            self._unsaved.difference_update(fields)
+            self._unsaved -= {f for f, known in samples.items() if self._drawn.get(f) is known}
+
+
+def draw(index: Index) -> tuple[int, Keys]:
+    """Draw a sample of the rows of `index`: how many there are, and the keys drawn, ascending."""
+    keys = np.asarray(index.ids())
+    if len(keys) > COHORT:
+        keys = np.sort(np.random.default_rng(0).choice(keys, COHORT, replace=False))
+    return len(index), keys

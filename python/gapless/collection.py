@@ -13,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .align import ActiveAlignment, estimate
-from .batch import ItemId, read_batch, read_ids, whole
+from .batch import ItemId, read_batch, read_id, read_ids, whole
 from .catalog import Catalog
 from .diagnose import SAMPLE, diagnose_fields
 from .diagnosis import Diagnosis
-from .errors import UnknownId
+from .errors import InvalidArgument, UnknownId
+from .folder import folder_path
 from .query import Encoders, choose_fusion, plan, run
 from .results import HitRow, Hits, Item
 from .schema import Schema
@@ -51,6 +52,10 @@ def open(
         When the collection is open already, here or in another process.
     CorruptFile
         When a file of the collection is missing or damaged.
+    StorageError
+        When the disk is full or refuses to be read, written or locked.
+    InvalidArgument
+        When path, schema or durability is of another kind.
 
     Examples
     --------
@@ -68,7 +73,8 @@ class Collection:
     """An open collection; make one with `gapless.open` and close it, or use ``with``.
 
     Any number of threads may search beside one that writes; writers take turns. A search sees
-    each item that was there when it began, with old or new vectors where a write is under way.
+    each item that was there when it began and still is when it ends, with old or new vectors where
+    a write is under way.
     """
 
     def __init__(
@@ -79,9 +85,7 @@ class Collection:
         durability: str = "full",
         policy: CheckpointPolicy | None = None,
     ) -> None:
-        self._storage = Storage(
-            Path(path).absolute(), schema, durability, policy or CheckpointPolicy()
-        )
+        self._storage = Storage(folder_path(path), schema, durability, policy or CheckpointPolicy())
         self._encoders = Encoders(self._storage.schema)
 
     def close(self) -> None:
@@ -145,7 +149,7 @@ class Collection:
         if batch.ids:
             self._storage.upsert(batch)
 
-    def remove(self, ids: ItemId | Iterable[ItemId]) -> None:
+    def remove(self, ids: ItemId | np.integer[Any] | Iterable[ItemId]) -> None:
         """Remove items with all their vectors; all of them, or none.
 
         Raises
@@ -155,7 +159,8 @@ class Collection:
         DuplicateId, InvalidArgument
             For an id given twice or of the wrong type.
         """
-        names = read_ids([ids] if isinstance(ids, (str, int)) else ids)
+        self._storage.live()
+        names, _ = _listed(ids)
         with self._storage.writing:
             keys = self._keys(self._storage.live(), names)
             if keys:
@@ -206,9 +211,11 @@ class Collection:
         return self._storage.count
 
     def __contains__(self, item: object) -> bool:
-        if not isinstance(item, (str, int)) or isinstance(item, bool):
+        catalog = self._storage.live()
+        try:
+            return catalog.keys_of([read_id(item)])[0] is not None
+        except InvalidArgument:
             return False
-        return self._storage.live().keys_of([item])[0] is not None
 
     def __repr__(self) -> str:
         if self._storage.closed:
@@ -222,11 +229,13 @@ class Collection:
 
     @overload  # a str is an iterable of str as well, and yet one id
     def get(  # type: ignore[overload-overlap]
-        self, ids: str | int, *, vectors: bool = False
+        self, ids: str | int | np.integer[Any], *, vectors: bool = False
     ) -> Item: ...
     @overload
     def get(self, ids: Iterable[ItemId], *, vectors: bool = False) -> list[Item]: ...
-    def get(self, ids: ItemId | Iterable[ItemId], *, vectors: bool = False) -> Item | list[Item]:
+    def get(
+        self, ids: ItemId | np.integer[Any] | Iterable[ItemId], *, vectors: bool = False
+    ) -> Item | list[Item]:
         """Fetch stored items: one for a single id, a list in the order asked for several.
 
         Parameters
@@ -238,11 +247,12 @@ class Collection:
         Raises
         ------
         UnknownId
-            When one is not in the collection.
+            When one is not in the collection, or leaves it during the call.
+        DuplicateId, InvalidArgument
+            For an id given twice or of the wrong type.
         """
         catalog = self._storage.live()
-        alone = isinstance(ids, (str, int))
-        names = read_ids([ids] if isinstance(ids, (str, int)) else ids)
+        names, alone = _listed(ids)
         keys = self._keys(catalog, names)
         rows = catalog.items(keys)
         items = []
@@ -253,7 +263,12 @@ class Collection:
             if vectors:
                 for field, index in indexes.items():
                     there = labels(keys)[filled[field]]
-                    for key, row in zip(there.tolist(), index.vectors(there), strict=True):
+                    try:
+                        found = index.vectors(there)
+                    except UnknownId:  # removed beside this call, and from the catalogue first
+                        rows = catalog.items(keys)
+                        break
+                    for key, row in zip(there.tolist(), found, strict=True):
                         arrays[key][field] = row
         for i, (name, key) in enumerate(zip(names, keys, strict=True)):
             if key not in rows:
@@ -386,9 +401,12 @@ class Collection:
         ------
         InvalidArgument
             For an unknown method, a field with fewer than 2 rows, or queries of no known form.
-        InvalidVector, SpaceMismatch, UnknownField
-            For bad query samples. The active alignment stays in all these cases.
+        InvalidVector, UnknownField
+            For bad query samples, and samples of a space that the schema lacks.
+        StorageError
+            When the disk is full. The active alignment stays in all these cases.
         """
+        self._storage.live()
         with self._storage.writing:
             self._storage.live()
             if method is None or method == "raw":
@@ -458,3 +476,10 @@ class Collection:
             if active is None
             else {"version": active.version, "method": active.method},
         }
+
+
+def _listed(ids: ItemId | np.integer[Any] | Iterable[ItemId]) -> tuple[list[ItemId], bool]:
+    """Check ids, and tell whether a lone one was given."""
+    if isinstance(ids, (str, int, np.integer)):
+        return [read_id(ids)], True
+    return read_ids(ids), False

@@ -58,8 +58,8 @@ def diagnose(
     Raises
     ------
     InvalidArgument
-        For rows of different dims, keys of another length than their rows, k or sample below 1,
-        or when every field is empty.
+        For rows of different dims, a field without a modality or without keys, keys of another
+        length than their rows, k or sample below 1, or when every field is empty.
     """
     if k < 1 or sample < 1:
         raise InvalidArgument(f"k is {k} and sample is {sample}: give integers of at least 1")
@@ -70,6 +70,10 @@ def diagnose(
     if any(v.ndim != 2 for v in rows.values()) or len({v.shape[1] for v in rows.values()}) > 1:
         shapes = {name: value.shape for name, value in rows.items()}
         raise InvalidArgument(f"the fields have shapes {shapes}: give (n, dim) with one dim")
+    for what, given in (("modality_of", modality_of), ("keys", rows if keys is None else keys)):
+        lacking = [name for name in rows if name not in given]
+        if lacking:
+            raise InvalidArgument(f"{what} lacks the field {lacking[0]!r}: give it for every field")
     if keys is None:
         starts = np.cumsum([0, *(len(value) for value in rows.values())])
         owner = {name: np.arange(a, a + len(rows[name])) for name, a in zip(rows, starts)}  # noqa: B905

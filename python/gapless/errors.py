@@ -14,6 +14,7 @@ __all__ = [
     "NotACollection",
     "SchemaMismatch",
     "SpaceMismatch",
+    "StorageError",
     "UnknownField",
     "UnknownId",
     "UnreadableImage",
@@ -57,7 +58,7 @@ class SpaceMismatch(GaplessError, TypeError):
 
 
 class CorruptFile(GaplessError, OSError):
-    """A file is damaged; the message names the file, the section and the offset."""
+    """A file is damaged; the message names it, and in an index file the section and offset too."""
 
 
 class NotACollection(GaplessError, OSError):
@@ -65,7 +66,11 @@ class NotACollection(GaplessError, OSError):
 
 
 class CollectionLocked(GaplessError, OSError):
-    """Another process has the collection open for writing."""
+    """The collection is open already, in this process or another."""
+
+
+class StorageError(GaplessError, OSError):
+    """The disk is full, or refuses to be read, written or locked; nothing was changed."""
 
 
 class MissingModelFile(GaplessError, FileNotFoundError):

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from .errors import CollectionLocked
+from .errors import CollectionLocked, StorageError
 
 __all__ = ["FileLock", "SharedLock"]
 
@@ -18,24 +18,33 @@ class FileLock:
     """An exclusive lock on a file, held until `release` or the end of the process.
 
     The kernel drops it when the holder dies, however it dies, so there is no stale lock to clean.
+    A forked child shares the lock and must not give it back: its `release` closes the file alone.
 
     Raises
     ------
     CollectionLocked
         When another opener holds it; the message names its process id.
+    StorageError
+        When the file system cannot lock files.
     """
 
     def __init__(self, path: Path) -> None:
         self._fd = -1
+        self._pid = os.getpid()
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(fd)
             raise CollectionLocked(
-                f"{path.parent} is open for writing by process {holder}: "
-                "close it there first (one process writes at a time)"
+                f"{path.parent} is open in process {holder}: "
+                "close it there first (one process at a time opens a collection)"
+            ) from error
+        except OSError as error:
+            os.close(fd)
+            raise StorageError(
+                f"{path} cannot be locked ({error}): put the collection on a local disk"
             ) from error
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
@@ -45,6 +54,9 @@ class FileLock:
         """Give the lock back; a second call does nothing."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
+            if self._pid == os.getpid():
+                # Closing alone would leave it locked for as long as a forked child lives.
+                fcntl.flock(fd, fcntl.LOCK_UN)
             os.close(fd)
 
     def __del__(self) -> None:

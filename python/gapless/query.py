@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 from collections.abc import Iterable, Mapping
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from . import _core
 from .align import ActiveAlignment
-from .batch import as_matrix, known_fields
+from .batch import as_array, as_matrix, known_fields
 from .cohorts import Cohorts
 from .errors import (
     InvalidArgument,
@@ -74,7 +75,7 @@ class Encoders:
         InvalidArgument
             When none of the spaces names an encoder.
         MissingModelFile
-            When none of the named encoders can read `modality`, or the folder of one is missing.
+            When none of the named encoders can read `modality`, or one lacks a file.
         """
         names = list(spaces)
         having = [name for name in names if self._schema.spaces[name].encoder is not None]
@@ -88,7 +89,7 @@ class Encoders:
             try:
                 encoder = self._load(name, modality)
             except MissingModelFile as error:
-                if not _is_there(self._schema.spaces[name].encoder):
+                if not _is_for_another(self._schema.spaces[name].encoder, modality):
                     raise
                 refusal = error  # a text-only model beside one for both is no error
                 continue
@@ -125,10 +126,26 @@ class Encoders:
             return encoder
 
 
-def _is_there(encoder: str | None) -> bool:
+def _is_for_another(encoder: str | None, modality: str) -> bool:
+    """Whether the model has no graph for `modality`, and has one for another."""
     from .encode import model_folder
+    from .encode.folder import GRAPH_STEMS, ModelFolder
+    from .encode.session import Graph
 
-    return encoder is not None and model_folder(encoder).is_dir()
+    folder = ModelFolder(model_folder(str(encoder)))
+    graphs = {}
+    for name in GRAPH_STEMS:
+        with contextlib.suppress(MissingModelFile):
+            graphs[name] = folder.graph(name)
+    if modality not in graphs:
+        return bool(graphs)
+    if len(graphs) < 2 or len(set(graphs.values())) > 1:
+        return False
+    # One file under the name of either: what it asks for tells what it is.
+    inputs = Graph(graphs[modality], None).inputs
+    return ("input_ids" in inputs) != ("pixel_values" in inputs) and (
+        {"text": "input_ids", "image": "pixel_values"}[modality] not in inputs
+    )
 
 
 def plan(
@@ -154,6 +171,10 @@ def plan(
         For names that the schema lacks, bad vectors, and fields that no part can reach.
     """
     chosen = _chosen_fields(schema, fields)
+    for what, given in (("vectors", vectors), ("weights", weights)):
+        if given is not None and not isinstance(given, Mapping):
+            keys = "space to query vector" if what == "vectors" else "field to number"
+            raise InvalidArgument(f"{what} is a {type(given).__name__}: give a dict of {keys}")
     if text is None and image is None and not vectors:
         raise InvalidArgument(
             "there is nothing to search for: give text=, image= or vectors={space: q}"
@@ -297,8 +318,8 @@ def run(
 def _chosen_fields(schema: Schema, fields: Iterable[str] | None) -> list[str]:
     if fields is None:
         return list(schema.fields)
-    if isinstance(fields, str):
-        raise InvalidArgument(f"fields is {fields!r}: give a list of names, such as [{fields!r}]")
+    if isinstance(fields, str) or not isinstance(fields, Iterable):
+        raise InvalidArgument(f"fields is {fields!r}: give a list of names, such as ['image']")
     chosen = list(dict.fromkeys(known_fields(schema, fields)))
     if not chosen:
         raise InvalidArgument("fields is empty: name at least one, or give None for all")
@@ -332,7 +353,7 @@ def _weights(
 
 
 def _one(what: str, given: npt.ArrayLike, dim: int) -> npt.NDArray[np.float32]:
-    array = np.asarray(given)
+    array = as_array(what, given)
     if array.ndim == 1:
         array = array[None]
     if array.ndim != 2 or len(array) != 1:

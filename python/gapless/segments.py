@@ -15,7 +15,16 @@ from .catalog import SegmentRow
 from .errors import CorruptFile, InvalidArgument
 from .schema import Field, Schema
 
-__all__ = ["FOLDER", "Index", "load_segment", "make_index", "remove_unnamed", "write_segment"]
+__all__ = [
+    "FOLDER",
+    "SUFFIX",
+    "Index",
+    "fsync",
+    "load_segment",
+    "make_index",
+    "remove_unnamed",
+    "write_segment",
+]
 
 SUFFIX = ".gap"
 TEMPORARY = ".tmp"

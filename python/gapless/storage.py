@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
 import threading
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +17,13 @@ import numpy.typing as npt
 from . import _core
 from .align import ActiveAlignment, dump_alignment, load_alignment
 from .batch import Batch
-from .catalog import FILE_NAME, Catalog, ItemRow
-from .cohorts import Cohorts
-from .errors import CorruptFile, GaplessError, InvalidArgument, NotACollection
+from .catalog import Catalog, ItemRow, check_durability
+from .cohorts import Cohorts, draw
+from .errors import CorruptFile, GaplessError, InvalidArgument, StorageError
+from .folder import LOCK_NAME, prepare_folder
 from .locking import FileLock, SharedLock
 from .schema import Schema
 from .segments import (
-    FOLDER,
     Index,
     fsync,
     load_segment,
@@ -30,9 +33,6 @@ from .segments import (
 )
 
 __all__ = ["CheckpointPolicy", "Storage", "labels"]
-
-LOCK_NAME = "lock"
-OWN_NAMES = {LOCK_NAME, FOLDER, *(FILE_NAME + end for end in ("", "-wal", "-shm", "-journal"))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,8 @@ class Storage:
         self._lock: FileLock | None = None
         self._behind = False
         self._pid = os.getpid()
-        _prepare_folder(path, schema)
+        check_durability(durability)
+        prepare_folder(path, schema)
         self._lock = FileLock(path / LOCK_NAME)
         try:
             self._load(Catalog(path, schema, durability))
@@ -142,16 +143,20 @@ class Storage:
 
     def close(self) -> None:
         """Wait for running searches, fold what is worth it, give all back."""
+        if self._pid != os.getpid():  # `writing` may be held for ever in a forked child
+            return
         with self.writing, self.swapping.exclusive():
-            if self._catalog is None or self._pid != os.getpid():
+            if self._catalog is None:
                 return
             try:
                 if not self._behind:
                     rows = sum(map(len, self.indexes.values()))
                     if self._catalog.pending_rows > self.policy.closing_share * rows:
-                        self.checkpoint()
+                        self._fold()
                     if self.cohorts.unsaved():
-                        self._commit(lambda catalog: None, lambda: None)
+                        # Lost samples are drawn again: no reason for a close to fail.
+                        with contextlib.suppress(StorageError):
+                            self._commit(lambda catalog: None, lambda: None)
             finally:
                 self.release()
 
@@ -183,8 +188,8 @@ class Storage:
         cohorts = self.cohorts.unsaved()
         try:
             with catalog.writing():
-                write(catalog)
                 catalog.put_cohorts(cohorts)
+                write(catalog)
                 self._behind = True  # from here on a commit may have happened
         except Exception:
             self._behind = False  # rolled back
@@ -263,8 +268,7 @@ class Storage:
         """Store an alignment as a new version and score with it."""
         with self.writing:
             rows = {field: len(self.indexes[field]) for field in maps}
-            for field in maps:
-                self.cohorts.draw(field, self.indexes[field])
+            samples = {field: draw(self.indexes[field]) for field in maps}
             version = 0
 
             def write(catalog: Catalog) -> None:
@@ -274,8 +278,10 @@ class Storage:
                     {"rows": rows, "query_rows": dict(query_rows)},
                     {field: dump_alignment(value) for field, value in maps.items()},
                 )
+                catalog.put_cohorts(samples)
 
             def follow() -> None:
+                self.cohorts.install(samples)
                 self._swap(ActiveAlignment(version, method, rows, dict(query_rows)), maps)
 
             self._commit(write, follow)
@@ -297,6 +303,7 @@ class Storage:
 
     def checkpoint(self) -> None:
         """Write every changed field to a fresh segment and clear `pending`."""
+        self.live()
         with self.writing:
             catalog = self.live()
             fields = catalog.pending_fields()
@@ -318,7 +325,19 @@ class Storage:
             sum(map(len, indexes)),
             sum(index.memory_bytes for index in indexes),
         ):
+            self._fold()
+
+    def _fold(self) -> None:
+        # The write that led here has been committed: to raise now would say it had not.
+        try:
             self.checkpoint()
+        except (OSError, sqlite3.Error) as error:
+            warnings.warn(
+                f"{self.path}: every write is safe, but could not be folded into segments "
+                f"({error}): free the disk and call checkpoint()",
+                RuntimeWarning,
+                stacklevel=4,
+            )
 
 
 def labels(keys: list[int]) -> npt.NDArray[np.int64]:
@@ -374,28 +393,3 @@ def _stored_alignment(
             f"{catalog.path}: alignment {version} is damaged ({error}): "
             "restore the folder from a backup"
         ) from error
-
-
-def _prepare_folder(path: Path, schema: Schema | None) -> None:
-    if schema is not None and not isinstance(schema, Schema):
-        raise InvalidArgument(f"schema is a {type(schema).__name__}: give a gapless.Schema")
-    if path.exists() and not path.is_dir():
-        raise NotACollection(f"{path} is a file: give the folder of a collection")
-    if (path / FILE_NAME).is_file() or (path / FOLDER).is_dir():
-        return
-    if schema is None:
-        raise NotACollection(
-            f"{path} holds no collection: correct the path, or give a schema to make one there"
-            if path.is_dir()
-            else f"{path} does not exist: correct the path, or give a schema to make a collection"
-        )
-    if path.is_dir():
-        foreign = sorted(entry.name for entry in path.iterdir() if entry.name not in OWN_NAMES)
-        if foreign:
-            raise NotACollection(
-                f"{path} holds no collection and is not empty ({foreign[0]!r}): "
-                "give a new or empty folder"
-            )
-        return
-    path.mkdir(parents=True)
-    fsync(path.parent)

@@ -342,6 +342,16 @@ def test_align_refuses_and_keeps_what_was_active(tmp_path: Path, rng: np.random.
         col.align("center", {"clap": {"text": good}})
     with pytest.raises(InvalidArgument, match="'text' queries has 1 rows"):
         col.align("center", {"text": good[:1]})
+    with pytest.raises(InvalidArgument, match="queries is a ndarray"):
+        col.align("center", good)  # type: ignore[arg-type]
+    with pytest.raises(InvalidVector, match="queries of space 'clip' has dtype <U1"):
+        col.align("center", {"text": [["a"]]})
+    with pytest.raises(InvalidVector, match="queries of space 'clip' is no array"):
+        col.align("center", {"text": [[1.0, 2.0], [3.0]]})
+    with pytest.raises(InvalidArgument, match=r"both rows and dicts under \['text', 'clip'\]"):
+        col.align("center", {"text": good, "clip": {"text": good}})
+    with pytest.raises(InvalidArgument, match="queries names the modality 3: give a string"):
+        col.align("center", {3: good})  # type: ignore[dict-item]
     with pytest.raises(InvalidVector, match="row 2 of the 'text' queries"):
         col.align("center", {"text": np.where(np.arange(9)[:, None] == 2, 0, good)})
     assert col.alignment == active

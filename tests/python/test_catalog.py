@@ -9,7 +9,13 @@ import pytest
 
 from gapless import Field, Schema, Space
 from gapless.catalog import FILE_NAME, Catalog, ItemRow, SegmentRow
-from gapless.errors import CorruptFile, InvalidArgument, NotACollection, SchemaMismatch
+from gapless.errors import (
+    CorruptFile,
+    InvalidArgument,
+    NotACollection,
+    SchemaMismatch,
+    StorageError,
+)
 
 SCHEMA = Schema({"s": Space(2)}, {"a": Field("s", "image"), "b": Field("s", "text")})
 
@@ -280,3 +286,50 @@ def test_a_closed_catalogue_says_so(tmp_path: Path) -> None:
     catalog.close()
     with pytest.raises(InvalidArgument, match="is closed: open it again"):
         catalog.count()
+
+
+def test_a_checkpoint_waits_for_the_disk_with_either_durability(tmp_path: Path) -> None:
+    catalog = Catalog(tmp_path, SCHEMA, durability="normal")
+    said: list[str] = []
+    catalog._writer.set_trace_callback(said.append)
+    catalog.commit_checkpoint({"a": SegmentRow("one.gap", 2, 2)}, 2)
+    catalog._writer.set_trace_callback(None)
+    order = ["PRAGMA synchronous = FULL", "BEGIN IMMEDIATE", "COMMIT"]
+    order += ["PRAGMA synchronous = NORMAL", "PRAGMA incremental_vacuum"]
+    assert [line for line in said if line in order] == order
+    assert catalog._writer.execute("PRAGMA synchronous").fetchone()[0] == 1
+    catalog.close()
+
+
+class Refusing:
+    """A connection whose disk fails at one statement."""
+
+    def __init__(self, connection: sqlite3.Connection, statement: str) -> None:
+        self._connection, self._statement = connection, statement
+
+    def execute(self, statement: str, *values: object) -> sqlite3.Cursor:
+        if statement.startswith(self._statement):
+            raise sqlite3.OperationalError("disk I/O error")
+        return self._connection.execute(statement, *values)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._connection, name)
+
+
+@pytest.mark.parametrize("statement", ["PRAGMA incremental_vacuum", "PRAGMA wal_checkpoint"])
+def test_tidying_up_after_a_checkpoint_may_fail(tmp_path: Path, statement: str) -> None:
+    catalog = Catalog(tmp_path, SCHEMA)
+    with catalog.writing():
+        catalog.add_pending("a", [1, 2], rows((1, 0), (0, 1)))
+    catalog._writer = Refusing(catalog._writer, statement)  # type: ignore[assignment]
+    with pytest.warns(RuntimeWarning, match=r"space was not given back: .*disk I/O error"):
+        catalog.commit_checkpoint({"a": SegmentRow("one.gap", 2, 2)}, 2)
+    assert catalog.segments() == {"a": SegmentRow("one.gap", 2, 2)}
+    assert (catalog.pending_rows, catalog.pending_bytes) == (0, 0)
+    catalog.close()
+
+
+def test_a_catalogue_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).mkdir()
+    with pytest.raises(StorageError, match=r"catalog\.sqlite: unable to open database file"):
+        Catalog(tmp_path, SCHEMA)

@@ -53,6 +53,10 @@ def test_upsert_and_get(col: Collection) -> None:
     assert (last.metadata, last.uri, last.fields) == (None, None, ("caption",))
     assert col.get("a").vectors == {}
     assert col.get(7).id == 7
+    assert np.int64(7) in col
+    assert col.get(np.int64(7)).id == 7
+    for stranger in (2**70, "\ud800", None, ["a"]):
+        assert stranger not in col
     assert col.get([]) == []
 
 
@@ -98,7 +102,7 @@ def test_remove(col: Collection) -> None:
     col.upsert(["a", "b", 3], {"image": eye(0, 1, 2)})
     col.upsert(["a"], {"caption": eye(0)})
     col.remove("a")
-    col.remove([3])
+    col.remove(np.int64(3))
     assert col.ids() == ["b"]
     assert len(col) == 1
     assert col.search(vectors={"clip": eye(0)[0]}, limit=9).ids == ["b"]
@@ -307,8 +311,14 @@ def test_open_makes_parents_and_needs_a_schema_once(tmp_path: Path, schema: gl.S
     gl.open(path).close()  # the refused open left no lock behind
 
 
+HOW_TO_MAKE = (
+    r"does not exist: correct the path, or make one with gl\.open\(path, schema\) or "
+    "`gapless index DIR --collection PATH`"
+)
+
+
 def test_open_refuses_what_is_no_collection(tmp_path: Path, schema: gl.Schema) -> None:
-    with pytest.raises(NotACollection, match="does not exist: correct the path, or give a schema"):
+    with pytest.raises(NotACollection, match=HOW_TO_MAKE):
         gl.open(tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
     (tmp_path / "empty").mkdir()

@@ -179,6 +179,8 @@ def test_to_dict_is_json_and_str_is_readable(rng: np.random.Generator) -> None:
         ({"fields": {"image": np.ones((2, 4)), "caption": np.ones((2, 5))}}, "shapes"),
         ({"fields": {"image": np.ones(4)}}, "shapes"),
         ({"fields": {"image": np.ones((2, 4))}, "keys": {"image": [1]}}, "2 rows and 1 keys"),
+        ({"fields": {"image": np.ones((2, 4))}, "keys": {}}, "keys lacks the field 'image'"),
+        ({"fields": {"sound": np.ones((2, 4))}}, "modality_of lacks the field 'sound'"),
         ({"fields": {"image": np.ones((2, 4))}, "k": 0}, "k is 0"),
         ({"fields": {"image": np.ones((2, 4))}, "sample": 0}, "sample is 0"),
     ],

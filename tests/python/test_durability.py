@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sqlite3
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +15,9 @@ import pytest
 import gapless as gl
 from collection_kit import DIM, answers, files, fill, mixed_schema
 from gapless.collection import Collection
-from gapless.errors import CollectionLocked, GaplessError, InvalidArgument
-from gapless.locking import SharedLock
+from gapless.errors import GaplessError, InvalidArgument, StorageError
 from gapless.segments import FOLDER
-from gapless.storage import CheckpointPolicy, Storage
+from gapless.storage import CheckpointPolicy
 
 # -- reopening ----------------------------------------------------------------------------------
 
@@ -128,80 +125,6 @@ def test_normal_durability_works_alike(tmp_path: Path, rng: np.random.Generator)
     with pytest.raises(InvalidArgument, match="durability is 'fast'"):
         gl.open(tmp_path / "c", durability="fast")
     gl.open(tmp_path / "c").close()
-
-
-# -- one writer ---------------------------------------------------------------------------------
-
-HOLDER = """
-import sys, gapless as gl
-col = gl.open(sys.argv[1])
-print("open", flush=True)
-sys.stdin.read()
-"""
-
-
-def test_a_second_writer_is_refused_and_the_holder_named(tmp_path: Path) -> None:
-    path = tmp_path / "c"
-    gl.open(path, mixed_schema()).close()
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    assert holder.stdout is not None
-    assert holder.stdin is not None
-    try:
-        assert holder.stdout.readline() == b"open\n"
-        with pytest.raises(CollectionLocked, match=f"by process {holder.pid}: close it there"):
-            gl.open(path)
-    finally:
-        holder.kill()
-        holder.wait()
-        holder.stdin.close()
-        holder.stdout.close()
-    gl.open(path).close()  # the lock died with its holder
-
-
-def test_the_same_process_may_not_open_it_twice(tmp_path: Path) -> None:
-    with (
-        gl.open(tmp_path / "c", mixed_schema()),
-        pytest.raises(CollectionLocked, match=f"by process {os.getpid()}"),
-    ):
-        gl.open(tmp_path / "c")
-
-
-def test_a_dropped_collection_gives_the_lock_back(tmp_path: Path) -> None:
-    col = gl.open(tmp_path / "c", mixed_schema())
-    col.upsert(["a"], {"caption": np.eye(1, DIM)})
-    del col
-    with gl.open(tmp_path / "c") as col:
-        assert col.ids() == ["a"]
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_forked_child_may_not_use_the_parents_collection(tmp_path: Path) -> None:
-    with gl.open(tmp_path / "c", mixed_schema()) as col:
-        child = os.fork()
-        if child == 0:
-            try:
-                col.upsert(["child"], {"caption": np.eye(1, DIM)})
-            except InvalidArgument as error:
-                os._exit(17 if "open it after the fork" in str(error) else 1)
-            os._exit(0)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 17
-        col.upsert(["parent"], {"caption": np.eye(1, DIM)})
-        assert col.ids() == ["parent"]
-
-
-def test_exclusive_is_exclusive() -> None:
-    lock = SharedLock()
-    with lock.shared(), lock.shared():
-        assert (lock._readers, lock._writing) == (2, False)
-    with lock.exclusive():
-        assert (lock._readers, lock._writing) == (0, True)
-    with pytest.raises(RuntimeError), lock.exclusive():
-        raise RuntimeError
-    with lock.shared():  # given back after the error
-        pass
 
 
 # -- killed in the middle -----------------------------------------------------------------------
@@ -398,30 +321,71 @@ def test_a_write_that_memory_cannot_follow_is_safe_and_says_to_reopen(
         assert set(col.search(vectors={"clip": np.ones(DIM)}).ids) == {"a", "b"}
 
 
-def test_a_write_the_catalogue_refuses_changes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_is_named_and_changes_nothing(tmp_path: Path) -> None:
     with gl.open(tmp_path / "c", mixed_schema()) as col:
         col.upsert(["a"], {"caption": np.eye(1, DIM)}, [{"n": 1}])
-
-        def full(*arguments: object) -> None:
-            raise sqlite3.OperationalError("database or disk is full")
-
-        with monkeypatch.context() as patch:
-            patch.setattr("gapless.catalog.Catalog.add_pending", full)
-            with pytest.raises(sqlite3.OperationalError, match="disk is full"):
-                col.upsert(["a", "b"], {"caption": np.eye(2, DIM)}, [{"n": 2}, None])
+        catalog = col._storage.live()
+        catalog._writer.execute("PRAGMA max_page_count = 1")  # it may not grow from here on
+        with pytest.raises(
+            StorageError, match=r"catalog\.sqlite: .*full: see that the disk"
+        ) as full:
+            col.upsert(["a", "b"], {"caption": np.eye(2, DIM)}, [{"n": "x" * 50_000}, None])
+        assert isinstance(full.value, OSError)
         assert col.ids() == ["a"]
         assert col.get("a").metadata == {"n": 1}
         assert len(col) == 1
+        catalog._writer.execute("PRAGMA max_page_count = 1000000")
         col.upsert(["b"], {"caption": np.eye(1, DIM)})  # and goes on working
         assert len(col) == 2
 
 
-def test_storage_is_what_a_collection_stands_on(tmp_path: Path) -> None:
-    storage = Storage(tmp_path / "s", mixed_schema(), "full", CheckpointPolicy())
-    assert not storage.closed
-    assert storage.live() is storage.live()
-    storage.close()
-    assert storage.closed
-    assert textwrap.shorten(str(storage.path), 500) == str(tmp_path / "s")
+def test_a_failed_align_changes_no_answer(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    q = rng.normal(size=DIM)
+
+    def answer(col: Collection) -> gl.Hits:
+        return col.search(vectors={"clip": q}, modality="text", fusion="cohort", limit=50)
+
+    def full(*arguments: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with gl.open(tmp_path / "c", mixed_schema()) as col:
+        col.upsert(list(range(1500)), {"caption": rng.normal(size=(1500, DIM))})
+        col.upsert(list(range(20)), {"image": rng.normal(size=(20, DIM))})
+        answer(col)  # draws the background samples
+        col.upsert(list(range(1500, 2000)), {"caption": rng.normal(size=(500, DIM))})
+        before = answer(col)
+        with monkeypatch.context() as patch:
+            patch.setattr("gapless.catalog.Catalog.add_alignment", full)
+            with pytest.raises(StorageError, match="disk is full"):
+                col.align("center")
+        assert col.alignment is None
+        assert answer(col) == before
+        col.align("center")
+        wanted = answer(col)
+        assert wanted != before
+    with gl.open(tmp_path / "c") as col:
+        assert answer(col) == wanted
+
+
+def test_a_write_does_not_fail_because_folding_does(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    path = tmp_path / "c"
+    col = Collection(path, mixed_schema(), policy=CheckpointPolicy(rows=10))
+    (path / FOLDER).touch()  # where the folder of segments should be made
+    with pytest.warns(RuntimeWarning, match="every write is safe, but could not be folded"):
+        col.upsert(list(range(20)), {"caption": rng.normal(size=(20, DIM))})
+    with pytest.warns(RuntimeWarning, match="every write is safe"):
+        col.remove([0, 1])
+    assert len(col) == len(col.search(vectors={"clip": np.ones(DIM)}, limit=50)) == 18
+    with pytest.raises(FileExistsError):
+        col.checkpoint()
+    wanted = answers(col)
+    with pytest.warns(RuntimeWarning, match="every write is safe"):
+        col.close()
+    (path / FOLDER).unlink()
+    with gl.open(path) as col:
+        assert answers(col) == wanted
+    assert len(files(path)) == 1

@@ -7,6 +7,7 @@ mean colour. Each modality adds its own constant direction, so the two lie in co
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -269,3 +270,47 @@ def test_a_text_only_model_is_left_out_of_an_image_query(tmp_path: Path, model: 
             col.search(image=picture("red"), fields=["body"])
         with pytest.raises(InvalidArgument, match=r"the spaces searched \(plain\) name none"):
             col.search(text="red", fields=["other"])
+
+
+def test_a_model_that_lacks_a_file_is_not_passed_over(tmp_path: Path, model: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(model, broken)
+    schema = gl.Schema(
+        {"good": gl.Space(DIM, encoder=str(model)), "bad": gl.Space(DIM, encoder=str(broken))},
+        {
+            "image": gl.Field("good", "image", index="flat"),
+            "body": gl.Field("bad", "text", index="flat"),
+        },
+    )
+    (broken / "tokenizer.json").unlink()
+    (broken / "preprocessor_config.json").unlink()
+    with gl.open(tmp_path / "c", schema) as col:
+        col.upsert(["x"], {"image": np.eye(1, DIM), "body": np.eye(1, DIM)})
+        with pytest.raises(MissingModelFile, match=r"has no tokenizer\.json"):
+            col.search(text="red")
+        with pytest.raises(MissingModelFile, match=r"has no preprocessor_config\.json"):
+            col.search(image=picture("red"))
+        shutil.rmtree(broken / "onnx")
+        with pytest.raises(MissingModelFile, match="has no graph for text"):
+            col.search(text="red")
+
+
+def test_a_text_model_in_a_file_for_either_is_left_out_of_an_image_query(
+    tmp_path: Path, model: Path
+) -> None:
+    words = tmp_path / "words"
+    text_model(words)
+    (words / "onnx" / "text_model.onnx").rename(words / "onnx" / "model.onnx")
+    schema = gl.Schema(
+        {"both": gl.Space(DIM, encoder=str(model)), "words": gl.Space(DIM, encoder=str(words))},
+        {
+            "image": gl.Field("both", "image", index="flat"),
+            "body": gl.Field("words", "text", index="flat"),
+        },
+    )
+    with gl.open(tmp_path / "c", schema) as col:
+        col.upsert(["x"], {"image": np.eye(1, DIM), "body": np.eye(1, DIM)})
+        by_image = col.search(image=picture("red"))[0]
+        assert [part.field for part in by_image.contributions] == ["image"]
+        by_text = col.search(text="red")[0]
+        assert [part.field for part in by_text.contributions] == ["image", "body"]

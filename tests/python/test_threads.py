@@ -6,13 +6,17 @@ import threading
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
+import pytest
 
 import gapless as gl
 from collection_kit import DIM, eye
+from gapless import _core
+from gapless.cohorts import Cohorts
 from gapless.collection import Collection
-from gapless.errors import (
-    InvalidArgument,
-)
+from gapless.errors import InvalidArgument, UnknownId
+from gapless.segments import Index
+from gapless.storage import present
 
 
 def test_searches_run_beside_writes(tmp_path: Path, rng: np.random.Generator) -> None:
@@ -101,3 +105,36 @@ def test_close_waits_for_running_searches_and_ends_later_ones(
     assert isinstance(outcomes[-1], InvalidArgument)
     assert "is closed" in str(outcomes[-1])
     assert set(outcomes[:-1]) == {10}
+
+
+def test_get_beside_a_remove_names_the_item(
+    col: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    col.upsert(["a", "b"], {"image": eye(0, 1)})
+    looked: list[object] = []
+
+    def present_then_removed(index: Index, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        found = present(index, keys)
+        looked.append(index)
+        if len(looked) == 2:  # both fields have been asked, and no vector is fetched yet
+            remover = threading.Thread(target=col.remove, args=("b",))
+            remover.start()
+            remover.join()
+        return found
+
+    monkeypatch.setattr("gapless.collection.present", present_then_removed)
+    with pytest.raises(UnknownId, match="there is no item 'b': it was removed just now"):
+        col.get(["a", "b"], vectors=True)
+
+
+def test_a_sample_redrawn_while_one_is_saved_stays_unsaved(rng: np.random.Generator) -> None:
+    index, cohorts = _core.FlatIndex(DIM), Cohorts({})
+    index.add(rng.normal(size=(20, DIM)).astype(np.float32))
+    cohorts.of("image", index)
+    saving = cohorts.unsaved()
+    index.add(rng.normal(size=(80, DIM)).astype(np.float32))
+    cohorts.of("image", index)  # too many rows have come for the first sample
+    cohorts.saved(saving)
+    assert {field: rows for field, (rows, _) in cohorts.unsaved().items()} == {"image": 100}
+    cohorts.saved(cohorts.unsaved())
+    assert cohorts.unsaved() == {}
