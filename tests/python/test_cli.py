@@ -17,6 +17,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import gapless as gl
+from encode_models import PLAIN, write_image_model
 from gapless.__main__ import main
 from gapless.cli import app, opening
 from gapless.cli.files import walk
@@ -253,6 +254,15 @@ def test_half_a_model_is_enough_for_files_of_its_kind(files: Path, tmp_path: Pat
     assert found["indexed"] == {"image": 1, "text": 0}
 
 
+def test_a_model_whose_halves_do_not_fit_is_refused(files: Path, tmp_path: Path) -> None:
+    model = half_a_model(tmp_path / "model", "onnx/vision_model.onnx")
+    write_image_model(model)
+    result = run("index", files, "-c", tmp_path / "col", "--model", model)
+    assert result.exit_code == 1
+    assert "vectors of different length ({'image': 6, 'text': 192})" in result.stderr
+    assert not (tmp_path / "col").exists()
+
+
 def test_files_that_nobody_can_read_leave_no_collection(tmp_path: Path) -> None:
     files, col = tmp_path / "files", tmp_path / "col"
     files.mkdir()
@@ -263,6 +273,19 @@ def test_files_that_nobody_can_read_leave_no_collection(tmp_path: Path) -> None:
     assert "skipped broken.jpg" in result.stderr and "skipped empty.txt" in result.stderr
     assert "error: none of the 2 files" in result.stderr.splitlines()[-1]
     assert not col.exists()
+
+
+def test_a_file_without_a_vector_is_named_and_skipped(tmp_path: Path) -> None:
+    # Without a bias and with 0 for black, this network makes nothing of nothing.
+    config = {**PLAIN, "do_normalize": False}
+    model, files = write_image_model(tmp_path / "model", config), tmp_path / "files"
+    files.mkdir()
+    for name, shade in (("black", 0), ("grey", 90), ("white", 255)):
+        Image.new("RGB", (8, 8), (shade,) * 3).save(files / f"{name}.png")
+    found = answer("index", files, "-c", tmp_path / "col", "--model", model)
+    assert found["indexed"] == {"image": 2, "text": 0}
+    (skipped,) = found["skipped"]
+    assert skipped["path"] == "black.png" and "zero or non-finite" in skipped["reason"]
 
 
 def test_walk_knows_files_from_what_only_has_their_names(tmp_path: Path) -> None:

@@ -15,7 +15,13 @@ from rich.markup import escape
 from gapless.cli.console import Stages, note, print_json, screen
 from gapless.cli.files import read_text, walk
 from gapless.cli.opening import open_patiently
-from gapless.errors import InvalidArgument, MissingModelFile, NotACollection, UnreadableImage
+from gapless.errors import (
+    InvalidArgument,
+    InvalidVector,
+    MissingModelFile,
+    NotACollection,
+    UnreadableImage,
+)
 
 if TYPE_CHECKING:
     from gapless.collection import Collection
@@ -261,36 +267,42 @@ Encoded = tuple[list[Path], npt.NDArray[np.float32], list[dict[str, Any]]]
 
 
 def _pictures(encoder: Encoder, paths: Sequence[Path], work: _Work) -> Encoded:
-    done, rows = list(paths), np.zeros((0, encoder.dim), np.float32)
-    try:
-        rows = encoder.encode(done)
-    except UnreadableImage:  # one by one, to find out which and keep the others
-        done, parts = [], [rows]
-        for path in paths:
-            try:
-                parts.append(encoder.encode([path]))
-                done.append(path)
-            except UnreadableImage as error:
-                work.skip(path, error)
-        rows = np.concatenate(parts)
+    done, rows = _encode(encoder, paths, paths, work)
     return done, rows, [_about(path, work.folder, "image") for path in done]
 
 
 def _texts(encoder: Encoder, paths: Sequence[Path], work: _Work) -> Encoded:
-    done, texts = [], []
+    texts = {}
     for path in paths:
         try:
-            texts.append(read_text(path))
-            done.append(path)
+            texts[path] = read_text(path)
         except UnicodeDecodeError as error:
             work.skip(path, ValueError(f"it is not UTF-8 text ({error.reason})"))
         except (OSError, ValueError) as error:
             work.skip(path, error)
-    about = [
-        {**_about(path, work.folder, "text"), "text": text[:SNIPPET]}
-        for path, text in zip(done, texts, strict=True)
-    ]
-    return done, encoder.encode(texts), about
+    done, rows = _encode(encoder, list(texts), list(texts.values()), work)
+    about = [{**_about(path, work.folder, "text"), "text": texts[path][:SNIPPET]} for path in done]
+    return done, rows, about
+
+
+def _encode(
+    encoder: Encoder, paths: Sequence[Path], items: Sequence[Any], work: _Work
+) -> tuple[list[Path], npt.NDArray[np.float32]]:
+    """Encode the items of `paths`, and skip by name those that cannot be."""
+    try:
+        return list(paths), encoder.encode(items)
+    except (UnreadableImage, InvalidVector):
+        pass  # one by one, to find out which and keep the others
+    done, rows = [], [np.zeros((0, encoder.dim), np.float32)]
+    for path, item in zip(paths, items, strict=True):
+        try:
+            rows.append(encoder.encode([item]))
+            done.append(path)
+        except UnreadableImage as error:
+            work.skip(path, error)
+        except InvalidVector:
+            work.skip(path, ValueError("the model makes a zero or non-finite vector of it"))
+    return done, np.concatenate(rows)
 
 
 def _about(path: Path, folder: Path, kind: str) -> dict[str, Any]:
