@@ -288,6 +288,20 @@ def test_a_file_without_a_vector_is_named_and_skipped(tmp_path: Path) -> None:
     assert skipped["path"] == "black.png" and "zero or non-finite" in skipped["reason"]
 
 
+def test_any_name_is_taken_that_is_unicode_and_another_is_named(tmp_path: Path) -> None:
+    files = tmp_path / "files"
+    files.mkdir()
+    names = ["no\xa0break.txt", "two\nlines.txt", "b\udcff.txt"]  # the last is a bare byte 255
+    for name in names:
+        (files / name).write_text("a camera", encoding="utf-8")
+    found = answer("index", files, "-c", tmp_path / "col")
+    assert found["indexed"] == {"image": 0, "text": 2}
+    (skipped,) = found["skipped"]
+    assert skipped["path"] == "b?.txt" and "not UTF-8" in skipped["reason"]
+    with gl.open(tmp_path / "col") as col:
+        assert col.get(str(files / names[0])).uri == str(files / names[0])
+
+
 def test_walk_knows_files_from_what_only_has_their_names(tmp_path: Path) -> None:
     folder, away = tmp_path / "files", tmp_path / "away"
     for made in (folder / "sub", folder / ".git", folder / "col", folder / "folder.txt", away):
