@@ -92,7 +92,8 @@ class Collection:
         """Close the collection; a second call does nothing.
 
         Pending writes are folded into segments when they are more than a twentieth of the
-        collection; fewer stay in the catalogue, where they are as safe, for the next open.
+        collection; fewer stay in the catalogue, where they are as safe, for the next open. Folding
+        that fails is a RuntimeWarning: nothing is lost.
         """
         self._storage.close()
 
@@ -142,7 +143,14 @@ class Collection:
             For wrong types or lengths, metadata that is not JSON, new items without a vector.
         DuplicateId, UnknownField, InvalidVector
             For an id given twice, a field that the schema lacks, and vectors of the wrong shape or
-            with zero, NaN or infinite rows. Nothing is written in any of these cases.
+            with zero, NaN or infinite rows.
+        StorageError
+            When the disk is full. Nothing is written in any of these cases.
+
+        Warns
+        -----
+        RuntimeWarning
+            When the write is safe, and folding it into segments has failed.
         """
         self._storage.live()
         batch = read_batch(self.schema, ids, vectors, metadata, uris)
@@ -158,6 +166,8 @@ class Collection:
             When one is not in the collection.
         DuplicateId, InvalidArgument
             For an id given twice or of the wrong type.
+        StorageError
+            When the disk is full.
         """
         self._storage.live()
         names, _ = _listed(ids)

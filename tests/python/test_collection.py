@@ -34,7 +34,7 @@ def test_upsert_and_get(col: Collection) -> None:
         ["a", 7],
         {"image": eye(0, 1) * 3, "caption": eye(2, 3)},
         metadata=[{"year": 2020, "tags": ["x", None, 1.5, True]}, None],
-        uris=[Path("pictures/ä.jpg"), None],
+        uris=[Path("pictures/ä.jpg"), "a\u00a0b\n.png"],
     )
     col.upsert([7000], {"caption": eye(4)})
     assert len(col) == 3
@@ -47,6 +47,7 @@ def test_upsert_and_get(col: Collection) -> None:
     first, last = col.get(["a", 7000], vectors=True)
     assert first.metadata == {"year": 2020, "tags": ["x", None, 1.5, True]}
     assert first.uri == "pictures/ä.jpg"
+    assert col.get(7).uri == "a\u00a0b\n.png"
     assert first.fields == ("image", "caption")
     np.testing.assert_array_equal(first.vectors["image"], eye(0)[0])  # stored as a unit row
     np.testing.assert_array_equal(last.vectors["caption"], eye(4)[0])
