@@ -28,22 +28,35 @@ void FlatIndex::erase(const std::vector<Slot>& slots) {
 void FlatIndex::scan_all(const PreparedQuery* queries, std::size_t count, TopK* best) const {
   const std::size_t row_bytes = rows_.stride() * sizeof(float);
   const std::size_t block = std::max<std::size_t>(16, kBlockBytes / row_bytes);
-  std::vector<float> scores(block);
+  std::vector<float> scores(kTileQueries * block);
   std::vector<std::uint32_t> positions(block);
   for (std::size_t begin = 0; begin < rows_.slots(); begin += block) {
     const std::size_t rows = std::min(block, rows_.slots() - begin);
     const float* first = rows_.vector(static_cast<Slot>(begin));
-    for (std::size_t q = 0; q < count; ++q) {
-      const Scorer scorer_of_q = scorer(queries[q]);
-      kernels().dot_rows(scorer_of_q.query, first, rows_.stride(), dim(), rows, scores.data());
-      if (scorer_of_q.scales != nullptr) {
-        kernels().affine_score(scores.data(), scorer_of_q.c, scorer_of_q.scales + begin, rows);
+    for (std::size_t tile = 0; tile < count; tile += kTileQueries) {
+      const std::size_t in_tile = std::min(kTileQueries, count - tile);
+      if (in_tile == kTileQueries) {
+        const float* vectors[kTileQueries];
+        for (std::size_t q = 0; q < in_tile; ++q) vectors[q] = queries[tile + q].vector.data();
+        kernels().dot_tile(vectors, first, rows_.stride(), dim(), rows, scores.data());
+      } else {
+        for (std::size_t q = 0; q < in_tile; ++q) {
+          kernels().dot_rows(queries[tile + q].vector.data(), first, rows_.stride(), dim(), rows,
+                             scores.data() + q * rows);
+        }
       }
-      const std::size_t found =
-          kernels().at_least(scores.data(), rows, best[q].threshold(), positions.data());
-      for (std::size_t i = 0; i < found; ++i) {
-        const Label label = rows_.label(static_cast<Slot>(begin + positions[i]));
-        if (label != kNoLabel) best[q].push({scores[positions[i]], label});
+      for (std::size_t q = tile; q < tile + in_tile; ++q) {
+        float* of_query = scores.data() + (q - tile) * rows;
+        const Scorer scorer_of_q = scorer(queries[q]);
+        if (scorer_of_q.scales != nullptr) {
+          kernels().affine_score(of_query, scorer_of_q.c, scorer_of_q.scales + begin, rows);
+        }
+        const std::size_t found =
+            kernels().at_least(of_query, rows, best[q].threshold(), positions.data());
+        for (std::size_t i = 0; i < found; ++i) {
+          const Label label = rows_.label(static_cast<Slot>(begin + positions[i]));
+          if (label != kNoLabel) best[q].push({of_query[positions[i]], label});
+        }
       }
     }
   }

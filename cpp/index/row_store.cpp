@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <string>
 
 #include "core/error.h"
@@ -82,8 +83,8 @@ void RowStore::restore(const float* vectors, const Label* labels, std::size_t co
     if (!(std::fabs(square - 1.0f) < 1e-3f)) {
       throw Corruption{"vectors", "row " + std::to_string(slot) + " is not of unit length"};
     }
-    if (label < 0 || slots_.find(label) != kNoSlot) {
-      throw Corruption{"labels", "label " + std::to_string(label) + " is negative or occurs twice"};
+    if (label < 0 || label == std::numeric_limits<Label>::max() || slots_.find(label) != kNoSlot) {
+      throw Corruption{"labels", "label " + std::to_string(label) + " is no id, or occurs twice"};
     }
     labels_[slot] = label;
     slots_.assign(label, slot);

@@ -8,6 +8,8 @@
 
 namespace gapless {
 
+inline constexpr std::size_t kTileQueries = 4;
+
 // Float kernels of one instruction set. Rows may be unaligned and of any dim >= 1; nothing is
 // allocated and nothing throws.
 struct Kernels {
@@ -18,6 +20,10 @@ struct Kernels {
   // out[i] = <query, rows + i * stride>
   void (*dot_rows)(const float* query, const float* rows, std::size_t stride, std::size_t dim,
                    std::size_t count, float* out);
+  // out[q * count + i] = <queries[q], rows + i * stride> for kTileQueries queries: each row is read
+  // once for all of them. Bit for bit what dot_rows gives.
+  void (*dot_tile)(const float* const* queries, const float* rows, std::size_t stride,
+                   std::size_t dim, std::size_t count, float* out);
   // out[i] = <query, rows + slots[i] * stride>, later rows being prefetched while one is computed
   void (*dot_gather)(const float* query, const float* rows, std::size_t stride, std::size_t dim,
                      const Slot* slots, std::size_t count, float* out);

@@ -16,6 +16,7 @@
 
 using gapless::available_kernels;
 using gapless::Kernels;
+using gapless::kTileQueries;
 using gapless::Slot;
 
 namespace {
@@ -144,6 +145,29 @@ TEST_CASE("dot_rows and dot_gather: every dim, strides beyond it, slots in any o
       isa.dot_gather(query.data(), rows.data(), stride, dim, slots.data(), count, out.data());
       for (std::size_t i = 0; i < count; ++i) {
         check_close(out[i], query.data(), rows.data() + slots[i] * stride, dim);
+      }
+    });
+  }
+}
+
+TEST_CASE("dot_tile gives the bits of dot_rows") {
+  std::mt19937 random(22);
+  for (const std::size_t dim : dims()) {
+    CAPTURE(dim);
+    const std::size_t count = 1 + dim % 11;
+    const std::size_t stride = dim + dim % 3;
+    const std::size_t size = (count - 1) * stride + dim;
+    GuardedFloats queries(kTileQueries * dim), rows(size), out(kTileQueries * count);
+    fill(queries.data(), kTileQueries * dim, random);
+    fill(rows.data(), size, random);
+    const float* each[kTileQueries];
+    for (std::size_t q = 0; q < kTileQueries; ++q) each[q] = queries.data() + q * dim;
+    std::vector<float> single(count);
+    for_each_isa([&](const Kernels& isa) {
+      isa.dot_tile(each, rows.data(), stride, dim, count, out.data());
+      for (std::size_t q = 0; q < kTileQueries; ++q) {
+        isa.dot_rows(each[q], rows.data(), stride, dim, count, single.data());
+        for (std::size_t i = 0; i < count; ++i) CHECK(out[q * count + i] == single[i]);
       }
     });
   }

@@ -8,6 +8,7 @@ namespace {
 
 struct Simd {
   static constexpr std::size_t kLanes = 8;
+  static constexpr std::size_t kTileRows = 2;  // of dot_tile, as many as registers hold
   using Reg = __m256;
 
   static Reg zero() { return _mm256_setzero_ps(); }
@@ -35,6 +36,7 @@ struct Simd {
 
 }  // namespace
 
-const Kernels kAvx2Kernels = {"avx2", dot, dot_rows, dot_gather, affine_score, normalise, at_least};
+const Kernels kAvx2Kernels = {"avx2",     dot,          dot_rows,  dot_tile,
+                              dot_gather, affine_score, normalise, at_least};
 
 }  // namespace gapless

@@ -8,6 +8,7 @@ namespace {
 
 struct Simd {
   static constexpr std::size_t kLanes = 16;
+  static constexpr std::size_t kTileRows = 4;  // of dot_tile, as many as registers hold
   using Reg = __m512;
 
   static Reg zero() { return _mm512_setzero_ps(); }
@@ -37,7 +38,7 @@ struct Simd {
 
 }  // namespace
 
-const Kernels kAvx512Kernels = {"avx512",     dot,       dot_rows, dot_gather,
-                                affine_score, normalise, at_least};
+const Kernels kAvx512Kernels = {"avx512",   dot,          dot_rows,  dot_tile,
+                                dot_gather, affine_score, normalise, at_least};
 
 }  // namespace gapless

@@ -8,6 +8,7 @@ namespace {
 
 struct Simd {
   static constexpr std::size_t kLanes = 4;
+  static constexpr std::size_t kTileRows = 4;  // of dot_tile, as many as registers hold
   using Reg = float32x4_t;
 
   static Reg zero() { return vdupq_n_f32(0.0f); }
@@ -33,6 +34,7 @@ struct Simd {
 
 }  // namespace
 
-const Kernels kNeonKernels = {"neon", dot, dot_rows, dot_gather, affine_score, normalise, at_least};
+const Kernels kNeonKernels = {"neon",     dot,          dot_rows,  dot_tile,
+                              dot_gather, affine_score, normalise, at_least};
 
 }  // namespace gapless

@@ -18,6 +18,13 @@ void dot_rows(const float* query, const float* rows, std::size_t stride, std::si
   for (std::size_t i = 0; i < count; ++i) out[i] = dot(query, rows + i * stride, dim);
 }
 
+void dot_tile(const float* const* queries, const float* rows, std::size_t stride, std::size_t dim,
+              std::size_t count, float* out) {
+  for (std::size_t q = 0; q < kTileQueries; ++q) {
+    dot_rows(queries[q], rows, stride, dim, count, out + q * count);
+  }
+}
+
 void dot_gather(const float* query, const float* rows, std::size_t stride, std::size_t dim,
                 const Slot* slots, std::size_t count, float* out) {
   for (std::size_t i = 0; i < count; ++i) out[i] = dot(query, rows + slots[i] * stride, dim);
@@ -47,7 +54,7 @@ std::size_t at_least(const float* scores, std::size_t count, float threshold,
 
 }  // namespace
 
-const Kernels kScalarKernels = {"scalar",     dot,       dot_rows, dot_gather,
-                                affine_score, normalise, at_least};
+const Kernels kScalarKernels = {"scalar",   dot,          dot_rows,  dot_tile,
+                                dot_gather, affine_score, normalise, at_least};
 
 }  // namespace gapless
