@@ -104,6 +104,7 @@ class HnswIndex : public Index {
   void link(Slot slot);
   std::vector<Slot> select(const std::vector<Candidate>& nearest, std::size_t most) const;
   void link_back(Slot from, Slot to, int level);
+  std::size_t rewrite_links(Slot slot, int level, const std::vector<Slot>& wanted);
 
   // hnsw_repair.cpp: removal.
   void repair();

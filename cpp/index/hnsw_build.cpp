@@ -137,19 +137,26 @@ void HnswIndex::link_back(Slot from, Slot to, int level) {
     row[count] = to;
     return;
   }
+  std::vector<Slot> wanted(row, row + most);
+  wanted.push_back(to);
+  rewrite_links(from, level, wanted);
+}
+
+// Gives a row the best links among `wanted`; returns how many it got.
+std::size_t HnswIndex::rewrite_links(Slot slot, int level, const std::vector<Slot>& wanted) {
+  std::vector<float> scores(2 * wanted.size());
+  const Scorer score{rows_, nullptr, rows_.vector(slot), 0.0f};
+  score(wanted.data(), wanted.size(), scores.data(), scores.data() + wanted.size());
   std::vector<Candidate> nearest;
-  nearest.reserve(most + 1);
-  std::vector<Slot> slots(row, row + most);
-  slots.push_back(to);
-  std::vector<float> scores(2 * slots.size());
-  const Scorer score{rows_, nullptr, rows_.vector(from), 0.0f};
-  score(slots.data(), slots.size(), scores.data(), scores.data() + slots.size());
-  for (std::size_t i = 0; i < slots.size(); ++i) nearest.push_back({scores[i], slots[i]});
+  nearest.reserve(wanted.size());
+  for (std::size_t i = 0; i < wanted.size(); ++i) nearest.push_back({scores[i], wanted[i]});
   std::sort(nearest.begin(), nearest.end(),
             [](const Candidate& a, const Candidate& b) { return a.score > b.score; });
-  const std::vector<Slot> chosen = select(nearest, most);
-  std::fill(row, row + most, kNoSlot);
+  const std::vector<Slot> chosen = select(nearest, degree(level));
+  Slot* row = links(slot, level);
+  std::fill(row, row + degree(level), kNoSlot);
   std::copy(chosen.begin(), chosen.end(), row);
+  return chosen.size();
 }
 
 }  // namespace gapless

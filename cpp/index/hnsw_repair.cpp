@@ -71,7 +71,7 @@ void HnswIndex::free_tombstones() {
 
 // False when the row was among so many removed ones that its old links do not lead out.
 bool HnswIndex::repair_links(Slot slot, int level) {
-  Slot* row = links(slot, level);
+  const Slot* row = links(slot, level);
   const std::size_t most = degree(level);
   std::size_t count = 0;
   bool dead = false;
@@ -94,18 +94,7 @@ bool HnswIndex::repair_links(Slot slot, int level) {
   }
   const bool followed = i == found.size();
   std::erase_if(found, [this](Slot s) { return rows_.label(s) == kNoLabel; });
-  std::vector<float> scores(2 * found.size());
-  const Scorer score{rows_, nullptr, rows_.vector(slot), 0.0f};
-  score(found.data(), found.size(), scores.data(), scores.data() + found.size());
-  std::vector<Candidate> nearest;
-  nearest.reserve(found.size());
-  for (std::size_t f = 0; f < found.size(); ++f) nearest.push_back({scores[f], found[f]});
-  std::sort(nearest.begin(), nearest.end(),
-            [](const Candidate& a, const Candidate& b) { return a.score > b.score; });
-  const std::vector<Slot> chosen = select(nearest, most);
-  std::fill(row, row + most, kNoSlot);
-  std::copy(chosen.begin(), chosen.end(), row);
-  return followed && !chosen.empty();
+  return rewrite_links(slot, level, found) > 0 && followed;
 }
 
 // The highest row that leads anywhere, or the only one there is.
