@@ -241,6 +241,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="rounds of measurement")
     parser.add_argument("--build-threads", type=int, default=os.cpu_count(), help="default: all")
     parser.add_argument("--only", nargs="*", default=list(KINDS), help="packages to compare")
+    parser.add_argument(
+        "--m", nargs="*", type=int, default=[0, 16, 32], help="graph degrees to compare; 0 = exact"
+    )
     parser.add_argument("--out", type=Path, default=datasets.CACHE / "peers.json")
     parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -252,7 +255,7 @@ def main() -> None:
     rows = data.rows[: options.limit]
     np.save(datasets.CACHE / "peers-floor.npy", exact_floor(rows, data.queries))
     about = machine()
-    wanted = [e for e in ENTRIES if e.package in options.only]
+    wanted = [e for e in ENTRIES if e.package in options.only and e.m in options.m]
     for missing in sorted({e.package for e in wanted if e.version is None}):
         print(f"{missing} is not installed and left out: pip install {missing}", file=sys.stderr)
     cores = sorted({1, os.cpu_count() or 1})
