@@ -20,6 +20,17 @@ def eye(*rows: int) -> npt.NDArray[np.float32]:
     return np.eye(DIM, dtype=np.float32)[list(rows)]
 
 
+def two_space_schema() -> gl.Schema:
+    """Images in one space and texts in another, of another dim; both exact."""
+    return gl.Schema(
+        {"clip": gl.Space(DIM), "bge": gl.Space(4)},
+        {
+            "image": gl.Field("clip", "image", index="flat"),
+            "body": gl.Field("bge", "text", index="flat"),
+        },
+    )
+
+
 def mixed_schema() -> gl.Schema:
     """One space with a graph of images and an exact field of captions."""
     return gl.Schema(

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pytest
 
 import gapless as gl
+from collection_kit import two_space_schema
 from gapless.align import align_rows, center, dump_alignment, load_alignment, mean_direction
 from gapless.errors import (
     CorruptFile,
@@ -371,15 +372,8 @@ def test_align_refuses_an_empty_field(tmp_path: Path, schema: gl.Schema) -> None
 def test_several_spaces_are_centred_apart_and_ask_for_queries_by_space(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:
-    schema = gl.Schema(
-        {"clip": gl.Space(DIM), "bge": gl.Space(4)},
-        {
-            "image": gl.Field("clip", "image", index="flat"),
-            "body": gl.Field("bge", "text", index="flat"),
-        },
-    )
     image, body = rng.normal(size=(20, DIM)) + 1, rng.normal(size=(20, 4)) + 1
-    with gl.open(tmp_path / "c", schema) as col:
+    with gl.open(tmp_path / "c", two_space_schema()) as col:
         col.upsert(list(range(20)), {"image": image, "body": body})
         with pytest.raises(InvalidArgument, match="give queries as"):
             col.align("center", {"text": body})

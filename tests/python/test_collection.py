@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 import gapless as gl
-from collection_kit import DIM, eye
+from collection_kit import DIM, eye, two_space_schema
 from gapless import align, collection
 from gapless import schema as schema_module
 from gapless.collection import Collection
@@ -279,15 +279,8 @@ def test_composed_queries_add_up_over_the_same_fields(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:
     """Two parts in one space need an encoder; two spaces show that each part keeps to its own."""
-    schema = gl.Schema(
-        {"clip": gl.Space(DIM), "bge": gl.Space(4)},
-        {
-            "image": gl.Field("clip", "image", index="flat"),
-            "body": gl.Field("bge", "text", index="flat"),
-        },
-    )
     image, body = rng.normal(size=(20, DIM)), rng.normal(size=(20, 4))
-    with gl.open(tmp_path / "two", schema) as col:
+    with gl.open(tmp_path / "two", two_space_schema()) as col:
         col.upsert(list(range(20)), {"image": image, "body": body})
         hits = col.search(vectors={"clip": image[4], "bge": body[4]}, fusion="rrf")
         assert hits[0].id == 4
