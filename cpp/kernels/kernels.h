@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/types.h"
+#include "kernels/codes.h"
 
 namespace gapless {
 
@@ -31,6 +32,7 @@ struct Kernels {
   // Writes every i with scores[i] >= threshold, ascending; returns how many.
   std::size_t (*at_least)(const float* scores, std::size_t count, float threshold,
                           std::uint32_t* positions);
+  const CodeKernels* codes;
 };
 
 // The best this CPU runs, or what GAPLESS_SIMD names (InvalidArgument if it cannot); chosen once.

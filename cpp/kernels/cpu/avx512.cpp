@@ -38,7 +38,7 @@ struct Simd {
 
 }  // namespace
 
-const Kernels kAvx512Kernels = {"avx512",   dot,          dot_rows,  dot_tile,
-                                dot_gather, affine_score, normalise, at_least};
+const Kernels kAvx512Kernels = {"avx512",     dot,       dot_rows, dot_tile,           dot_gather,
+                                affine_score, normalise, at_least, &kScalarCodeKernels};
 
 }  // namespace gapless

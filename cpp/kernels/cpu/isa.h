@@ -6,6 +6,8 @@
 // no code of an instruction set may run before dispatch has seen the CPU.
 namespace gapless {
 
+extern const CodeKernels kScalarCodeKernels;
+
 extern const Kernels kScalarKernels;
 extern const Kernels kAvx2Kernels;
 extern const Kernels kAvx512Kernels;

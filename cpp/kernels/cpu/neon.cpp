@@ -34,7 +34,7 @@ struct Simd {
 
 }  // namespace
 
-const Kernels kNeonKernels = {"neon",     dot,          dot_rows,  dot_tile,
-                              dot_gather, affine_score, normalise, at_least};
+const Kernels kNeonKernels = {"neon",       dot,       dot_rows, dot_tile,           dot_gather,
+                              affine_score, normalise, at_least, &kScalarCodeKernels};
 
 }  // namespace gapless

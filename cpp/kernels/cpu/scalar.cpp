@@ -54,7 +54,7 @@ std::size_t at_least(const float* scores, std::size_t count, float threshold,
 
 }  // namespace
 
-const Kernels kScalarKernels = {"scalar",   dot,          dot_rows,  dot_tile,
-                                dot_gather, affine_score, normalise, at_least};
+const Kernels kScalarKernels = {"scalar",     dot,       dot_rows, dot_tile,           dot_gather,
+                                affine_score, normalise, at_least, &kScalarCodeKernels};
 
 }  // namespace gapless
