@@ -30,6 +30,7 @@ Runtime detect() {
   found.avx512 = found.avx2 && __builtin_cpu_supports("avx512f") &&
                  __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
                  __builtin_cpu_supports("avx512dq");
+  found.avx512vnni = found.avx512 && __builtin_cpu_supports("avx512vnni");
 #elif defined(__aarch64__)
   found.neon = true;  // part of the base architecture
 #endif

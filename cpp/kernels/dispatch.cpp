@@ -13,6 +13,7 @@ std::vector<const Kernels*> find_available() {
 #if defined(__x86_64__)
   if (runtime().avx2) found.push_back(&kAvx2Kernels);
   if (runtime().avx512) found.push_back(&kAvx512Kernels);
+  if (runtime().avx512vnni) found.push_back(&kAvx512VnniKernels);
 #elif defined(__aarch64__)
   if (runtime().neon) found.push_back(&kNeonKernels);
 #endif

@@ -40,5 +40,9 @@ struct Simd {
 
 const Kernels kAvx512Kernels = {"avx512",     dot,       dot_rows, dot_tile,           dot_gather,
                                 affine_score, normalise, at_least, &kScalarCodeKernels};
+// The same with the kernels over codes of CPUs since Ice Lake and Zen 4.
+const Kernels kAvx512VnniKernels = {"avx512vnni", dot,        dot_rows,
+                                    dot_tile,     dot_gather, affine_score,
+                                    normalise,    at_least,   &kAvx512VnniCodeKernels};
 
 }  // namespace gapless

@@ -7,10 +7,12 @@
 namespace gapless {
 
 extern const CodeKernels kScalarCodeKernels;
+extern const CodeKernels kAvx512VnniCodeKernels;
 
 extern const Kernels kScalarKernels;
 extern const Kernels kAvx2Kernels;
 extern const Kernels kAvx512Kernels;
+extern const Kernels kAvx512VnniKernels;
 extern const Kernels kNeonKernels;
 
 }  // namespace gapless
