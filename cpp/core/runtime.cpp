@@ -7,6 +7,10 @@
 #if defined(__linux__)
 #include <sched.h>
 #endif
+#if defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
 
 namespace gapless {
 namespace {
@@ -33,6 +37,11 @@ Runtime detect() {
   found.avx512vnni = found.avx512 && __builtin_cpu_supports("avx512vnni");
 #elif defined(__aarch64__)
   found.neon = true;  // part of the base architecture
+#if defined(__linux__)
+  found.neondot = (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+#elif defined(__APPLE__)
+  found.neondot = true;  // every 64-bit Apple computer has them
+#endif
 #endif
   if (const char* forced = std::getenv("GAPLESS_SIMD")) found.forced_simd = forced;
   found.cores = usable_cores();

@@ -11,6 +11,7 @@ struct Runtime {
   bool avx512 = false;      // F, BW, VL, DQ
   bool avx512vnni = false;  // these and VNNI
   bool neon = false;
+  bool neondot = false;     // these and the dot products of bytes
   std::string forced_simd;  // GAPLESS_SIMD, empty when unset
   std::size_t cores = 1;    // cores this process may use
 };

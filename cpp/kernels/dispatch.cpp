@@ -16,6 +16,7 @@ std::vector<const Kernels*> find_available() {
   if (runtime().avx512vnni) found.push_back(&kAvx512VnniKernels);
 #elif defined(__aarch64__)
   if (runtime().neon) found.push_back(&kNeonKernels);
+  if (runtime().neondot) found.push_back(&kNeonDotKernels);
 #endif
   return found;
 }

@@ -13,7 +13,7 @@ inline constexpr std::size_t kTileQueries = 4;
 
 // Float kernels of one instruction set. Rows may be unaligned, dims are at least 1; nothing throws.
 struct Kernels {
-  const char* name;  // scalar, avx2, avx512, avx512vnni or neon
+  const char* name;  // scalar, avx2, avx512, avx512vnni, neon or neondot
   // <a, b>
   float (*dot)(const float* a, const float* b, std::size_t dim);
   // out[i] = <query, rows + i * stride>

@@ -101,7 +101,7 @@ TEST_CASE("scalar comes first, the one in use is among those that run here") {
   const auto& all = available_kernels();
   CHECK(std::find(all.begin(), all.end(), &gapless::kernels()) != all.end());
 #if defined(__aarch64__)
-  REQUIRE(all.size() == 2);
+  REQUIRE(all.size() >= 2);
   CHECK(std::string(all[1]->name) == "neon");
 #endif
 }

@@ -36,7 +36,7 @@ struct Simd {
 
 }  // namespace
 
-const Kernels kAvx2Kernels = {"avx2",       dot,       dot_rows, dot_tile,           dot_gather,
-                              affine_score, normalise, at_least, &kScalarCodeKernels};
+const Kernels kAvx2Kernels = {"avx2",       dot,       dot_rows, dot_tile,         dot_gather,
+                              affine_score, normalise, at_least, &kAvx2CodeKernels};
 
 }  // namespace gapless

@@ -38,8 +38,8 @@ struct Simd {
 
 }  // namespace
 
-const Kernels kAvx512Kernels = {"avx512",     dot,       dot_rows, dot_tile,           dot_gather,
-                                affine_score, normalise, at_least, &kScalarCodeKernels};
+const Kernels kAvx512Kernels = {"avx512",     dot,       dot_rows, dot_tile,         dot_gather,
+                                affine_score, normalise, at_least, &kAvx2CodeKernels};
 // The same with the kernels over codes of CPUs since Ice Lake and Zen 4.
 const Kernels kAvx512VnniKernels = {"avx512vnni", dot,        dot_rows,
                                     dot_tile,     dot_gather, affine_score,

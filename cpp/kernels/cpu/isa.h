@@ -7,12 +7,16 @@
 namespace gapless {
 
 extern const CodeKernels kScalarCodeKernels;
+extern const CodeKernels kAvx2CodeKernels;
 extern const CodeKernels kAvx512VnniCodeKernels;
+extern const CodeKernels kNeonCodeKernels;
+extern const CodeKernels kNeonDotCodeKernels;
 
 extern const Kernels kScalarKernels;
 extern const Kernels kAvx2Kernels;
 extern const Kernels kAvx512Kernels;
 extern const Kernels kAvx512VnniKernels;
 extern const Kernels kNeonKernels;
+extern const Kernels kNeonDotKernels;
 
 }  // namespace gapless

@@ -34,7 +34,11 @@ struct Simd {
 
 }  // namespace
 
-const Kernels kNeonKernels = {"neon",       dot,       dot_rows, dot_tile,           dot_gather,
-                              affine_score, normalise, at_least, &kScalarCodeKernels};
+const Kernels kNeonKernels = {"neon",       dot,       dot_rows, dot_tile,         dot_gather,
+                              affine_score, normalise, at_least, &kNeonCodeKernels};
+// The same with the kernels over codes of CPUs since ARMv8.4, and of many before.
+const Kernels kNeonDotKernels = {"neondot", dot,        dot_rows,
+                                 dot_tile,  dot_gather, affine_score,
+                                 normalise, at_least,   &kNeonDotCodeKernels};
 
 }  // namespace gapless

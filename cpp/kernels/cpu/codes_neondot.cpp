@@ -1,0 +1,9 @@
+#include "kernels/cpu/codes_neon.inc"
+
+namespace gapless {
+
+const CodeKernels kNeonDotCodeKernels = {"neondot",    dot_bytes,     dot_nibbles, dot_bf16,
+                                         filter_lines, score_nibbles, hadamard,    encode_query,
+                                         encode_row,   encode_bytes};
+
+}  // namespace gapless
