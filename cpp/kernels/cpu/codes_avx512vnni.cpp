@@ -112,45 +112,70 @@ struct Floats {
 #include "kernels/cpu/codes_body.inc"
 #include "kernels/cpu/encode_body.inc"
 
-// Sums of 16 rows at a time, each of 64 dims a step: the query's values under a mask of sign bits.
+// The filter takes 16 rows at a time, and of each 64 dims a step: the query under a mask of bits.
 constexpr std::size_t kFilterRows = 16;
 
-// The sum of one row, spread over the lanes. kBlocks = dim / 64 where that is known, else 0.
+struct Lines {
+  const std::uint8_t* first;
+  std::size_t stride;
+  std::size_t blocks;  // of 64 dims
+  const std::uint8_t* operator[](Slot slot) const { return first + slot * stride; }
+};
+
+// Bits as a mask. In assembly: GCC takes some of them through a general register, at twice the
+// cost.
+inline __mmask64 load_mask(const std::uint8_t* bits) {
+  struct Eight {
+    std::uint8_t bytes[8];
+  };
+  __mmask64 mask;
+  asm("kmovq %1, %0" : "=k"(mask) : "m"(*reinterpret_cast<const Eight*>(bits)));
+  return mask;
+}
+
+// The sum of one row, spread over the lanes. kBlocks = lines.blocks where that is known, else 0.
 template <std::size_t kBlocks>
-inline __m512i sum_line(const __m512i* code, const std::uint8_t* line, std::size_t blocks) {
+inline __m512i sum_line(const std::int8_t* code, const std::uint8_t* line, std::size_t blocks) {
   const __m512i ones = _mm512_set1_epi8(1);
   const std::uint8_t* bits = line + sizeof(LineHead);
   __m512i sum = _mm512_setzero_si512();
-  for (std::size_t b = 0; b < (kBlocks == 0 ? blocks : kBlocks); ++b) {
-    std::uint64_t word;
-    __builtin_memcpy(&word, bits + 8 * b, sizeof(word));
-    const __m512i part = _mm512_loadu_si512(code + b);
-    sum = _mm512_dpbusd_epi32(sum, ones, _mm512_maskz_mov_epi8(_cvtu64_mask64(word), part));
+  const auto add = [&](std::size_t b) {
+    const __m512i part = _mm512_loadu_si512(code + 64 * b);
+    sum = _mm512_dpbusd_epi32(sum, ones, _mm512_maskz_mov_epi8(load_mask(bits + 8 * b), part));
+  };
+  if constexpr (kBlocks == 0) {
+    for (std::size_t b = 0; b < blocks; ++b) add(b);
+  } else {
+#pragma GCC unroll 16
+    for (std::size_t b = 0; b < kBlocks; ++b) add(b);
   }
   return sum;
 }
 
-inline __m512i four_heads(const std::uint8_t* const* lines) {
-  const auto head = [&](std::size_t i) {
-    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(lines[4 * i]));
-  };
-  __m512i heads = _mm512_zextsi128_si512(head(0));
-  heads = _mm512_inserti32x4(heads, head(1), 1);
-  heads = _mm512_inserti32x4(heads, head(2), 2);
-  return _mm512_inserti32x4(heads, head(3), 3);
+template <std::size_t kBlocks>
+inline __m512i sum_four(const std::int8_t* code, const Lines& lines, const Slot* slots) {
+  return Ints::transpose_add(sum_line<kBlocks>(code, lines[slots[0]], lines.blocks),
+                             sum_line<kBlocks>(code, lines[slots[1]], lines.blocks),
+                             sum_line<kBlocks>(code, lines[slots[2]], lines.blocks),
+                             sum_line<kBlocks>(code, lines[slots[3]], lines.blocks));
 }
 
-// 16 rows' upper bounds but for r. lines[i] may repeat.
+// The heads of every fourth row, in the quarters of a register.
+inline __m512i four_heads(const Lines& lines, const Slot* slots) {
+  const auto head = [&](std::size_t i) {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(lines[slots[4 * i]]));
+  };
+  const __m512i two = _mm512_inserti32x4(_mm512_zextsi128_si512(head(0)), head(1), 1);
+  return _mm512_inserti32x4(_mm512_inserti32x4(two, head(2), 2), head(3), 3);
+}
+
+// The upper bounds of 16 rows but for r; only the first `rows` are wanted.
 template <std::size_t kBlocks>
-inline __m512 bounds(const LineQuery& query, const std::uint8_t* const* lines, const Slot* slots,
-                     std::size_t blocks) {
-  const auto* code = reinterpret_cast<const __m512i*>(query.code);
+inline __m512 bounds(const LineQuery& query, const Lines& lines, const Slot* slots,
+                     std::size_t rows) {
   __m512i fours[4];
   for (std::size_t i = 0; i < 4; ++i) {
-    const std::uint8_t* const* four = lines + 4 * i;
-    fours[i] = Ints::transpose_add(
-        sum_line<kBlocks>(code, four[0], blocks), sum_line<kBlocks>(code, four[1], blocks),
-        sum_line<kBlocks>(code, four[2], blocks), sum_line<kBlocks>(code, four[3], blocks));
+    fours[i] = 4 * i < rows ? sum_four<kBlocks>(query.code, lines, slots + 4 * i) : Ints::zero();
   }
   // The quarters of fours[i] belong to rows 4 i to 4 i + 3: transpose the quarters.
   const __m512i a = _mm512_add_epi32(_mm512_shuffle_i32x4(fours[0], fours[1], 0x88),
@@ -159,11 +184,10 @@ inline __m512 bounds(const LineQuery& query, const std::uint8_t* const* lines, c
                                      _mm512_shuffle_i32x4(fours[2], fours[3], 0xdd));
   const __m512i sums =
       _mm512_add_epi32(_mm512_shuffle_i32x4(a, c, 0x88), _mm512_shuffle_i32x4(a, c, 0xdd));
-  const __m512i twice = _mm512_sub_epi32(_mm512_slli_epi32(sums, 1), _mm512_set1_epi32(query.sum));
+  const __m512i steps = _mm512_sub_epi32(_mm512_slli_epi32(sums, 1), _mm512_set1_epi32(query.sum));
 
-  // Row 4 q + i is quarter q of the i-th register of heads.
-  const __m512i h0 = four_heads(lines), h1 = four_heads(lines + 1);
-  const __m512i h2 = four_heads(lines + 2), h3 = four_heads(lines + 3);
+  const __m512i h0 = four_heads(lines, slots), h1 = four_heads(lines, slots + 1);
+  const __m512i h2 = four_heads(lines, slots + 2), h3 = four_heads(lines, slots + 3);
   const __m512 factor = _mm512_castsi512_ps(
       _mm512_unpacklo_epi64(_mm512_unpacklo_epi32(h0, h1), _mm512_unpacklo_epi32(h2, h3)));
   const __m512i last =
@@ -176,27 +200,28 @@ inline __m512 bounds(const LineQuery& query, const std::uint8_t* const* lines, c
   }
   const __m512 error = _mm512_cvtepi32_ps(_mm512_and_si512(last, _mm512_set1_epi32(0xffff)));
   const __m512 scale = _mm512_mul_ps(_mm512_set1_ps(query.scale), factor);
-  __m512 bound = _mm512_fmadd_ps(scale, _mm512_cvtepi32_ps(twice), _mm512_set1_ps(query.base));
+  __m512 bound = _mm512_fmadd_ps(scale, _mm512_cvtepi32_ps(steps), _mm512_set1_ps(query.base));
   bound = _mm512_fmadd_ps(_mm512_cvtepi32_ps(mean), _mm512_set1_ps(query.mean_unit), bound);
   return _mm512_fmadd_ps(error, _mm512_set1_ps(query.slack), bound);
 }
 
 template <std::size_t kBlocks>
-std::size_t filter_blocks(const LineQuery& of, const std::uint8_t* lines, std::size_t stride,
-                          std::size_t blocks, const Slot* slots, std::size_t count, float limit,
-                          Slot* kept) {
+std::size_t filter_blocks(const LineQuery& of, const Lines& at, const Slot* slots,
+                          std::size_t count, float limit, Slot* kept) {
   const LineQuery query = of;
+  const Lines lines = at;
   std::size_t found = 0;
   for (std::size_t i = 0; i < count; i += kFilterRows) {
     const std::size_t rows = count - i < kFilterRows ? count - i : kFilterRows;
-    alignas(64) Slot which[kFilterRows];
-    const std::uint8_t* each[kFilterRows];
-    for (std::size_t k = 0; k < kFilterRows; ++k) {
-      const std::size_t at = i + (k < rows ? k : rows - 1);  // the last row stands in for none
-      which[k] = static_cast<Slot>(place(slots, at));
-      each[k] = lines + which[k] * stride;
+    Slot padded[kFilterRows];
+    const Slot* which = slots + i;
+    if (slots == nullptr || rows < kFilterRows) {  // the last row stands in for those not there
+      for (std::size_t k = 0; k < kFilterRows; ++k) {
+        padded[k] = static_cast<Slot>(place(slots, i + (k < rows ? k : rows - 1)));
+      }
+      which = padded;
     }
-    __m512 bound = bounds<kBlocks>(query, each, which, blocks);
+    __m512 bound = bounds<kBlocks>(query, lines, which, rows);
     if (query.r != nullptr) {
       float r[kFilterRows];
       for (std::size_t k = 0; k < kFilterRows; ++k) r[k] = query.r[which[k]];
@@ -206,7 +231,7 @@ std::size_t filter_blocks(const LineQuery& of, const std::uint8_t* lines, std::s
     const __mmask16 keep = _mm512_mask_cmp_ps_mask(there, bound, _mm512_set1_ps(limit), _CMP_GE_OQ);
     const auto kept_here = static_cast<unsigned>(__builtin_popcount(keep));
     _mm512_mask_storeu_epi32(kept + found, static_cast<__mmask16>((1u << kept_here) - 1u),
-                             _mm512_maskz_compress_epi32(keep, _mm512_load_si512(which)));
+                             _mm512_maskz_compress_epi32(keep, _mm512_loadu_si512(which)));
     found += kept_here;
   }
   return found;
@@ -222,7 +247,7 @@ std::size_t filter_lines(const LineQuery& query, const std::uint8_t* lines, std:
                       : blocks == 12 ? filter_blocks<12>
                       : blocks == 16 ? filter_blocks<16>
                                      : filter_blocks<0>;
-  return filter(query, lines, stride, blocks, slots, count, limit, kept);
+  return filter(query, {lines, stride, blocks}, slots, count, limit, kept);
 }
 
 }  // namespace
