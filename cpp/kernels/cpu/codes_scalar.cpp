@@ -1,6 +1,7 @@
 // The reference of the kernels over coded rows.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "kernels/cpu/isa.h"
 
@@ -46,15 +47,21 @@ void dot_bf16(const float* query, const std::uint16_t* rows, std::size_t stride,
   }
 }
 
+LineHead head_of(const std::uint8_t* line) {  // lines may stand at any address
+  LineHead head;
+  std::memcpy(&head, line, sizeof(head));
+  return head;
+}
+
 float bound(const LineQuery& query, const std::uint8_t* line, std::size_t dim, Slot slot) {
-  const auto* head = reinterpret_cast<const LineHead*>(line);
+  const LineHead head = head_of(line);
   const std::uint8_t* bits = line + sizeof(LineHead);
   std::int32_t sum = 0;
   for (std::size_t j = 0; j < dim; ++j) sum += (bits[j / 8] >> (j % 8) & 1) * query.code[j];
   const float estimate =
-      query.scale * head->factor * static_cast<float>(2 * sum - query.sum) + query.base;
-  const float mean = static_cast<float>(query.means == nullptr ? head->mean : query.means[slot]);
-  const float upper = estimate + mean * query.mean_unit + head->error * query.slack;
+      query.scale * head.factor * static_cast<float>(2 * sum - query.sum) + query.base;
+  const float mean = static_cast<float>(query.means == nullptr ? head.mean : query.means[slot]);
+  const float upper = estimate + mean * query.mean_unit + head.error * query.slack;
   return query.r == nullptr ? upper : upper * query.r[slot];
 }
 
@@ -74,10 +81,10 @@ void score_nibbles(const NibbleQuery& query, const std::uint8_t* rows, std::size
                    const Slot* slots, std::size_t count, float* scores) {
   for (std::size_t i = 0; i < count; ++i) {
     const std::size_t slot = place(slots, i);
-    const auto* head = reinterpret_cast<const LineHead*>(lines + slot * line_stride);
+    const LineHead head = head_of(lines + slot * line_stride);
     const std::int32_t sum = dot_nibble_row(query.code, rows + slot * stride, dim);
     const float dot =
-        query.scale * head->nibble_scale * static_cast<float>(2 * sum - 15 * query.sum);
+        query.scale * head.nibble_scale * static_cast<float>(2 * sum - 15 * query.sum);
     const float score = dot + query.base;
     scores[i] = query.r == nullptr ? score : score * query.r[slot];
   }
