@@ -1,6 +1,4 @@
 #include <doctest.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -12,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "cpp/guarded.h"
 #include "kernels/kernels.h"
 
 using gapless::available_kernels;
@@ -25,30 +24,7 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr double kEpsilon = std::numeric_limits<float>::epsilon();
 constexpr double kDenormal = std::numeric_limits<float>::denorm_min();
 
-// Floats that end where readable memory ends: one step too far is a crash, not a wrong digit.
-class GuardedFloats {
- public:
-  explicit GuardedFloats(std::size_t count) {
-    const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-    const std::size_t bytes = (count * sizeof(float) + page - 1) / page * page;
-    mapped_ = bytes + page;
-    base_ = mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    REQUIRE(base_ != MAP_FAILED);
-    auto* end = static_cast<char*>(base_) + bytes;
-    REQUIRE(mprotect(end, page, PROT_NONE) == 0);
-    data_ = reinterpret_cast<float*>(end) - count;
-  }
-  ~GuardedFloats() { munmap(base_, mapped_); }
-  GuardedFloats(const GuardedFloats&) = delete;
-  GuardedFloats& operator=(const GuardedFloats&) = delete;
-  float* data() { return data_; }
-  float& operator[](std::size_t i) { return data_[i]; }
-
- private:
-  void* base_ = nullptr;
-  std::size_t mapped_ = 0;
-  float* data_ = nullptr;
-};
+using GuardedFloats = Guarded<float>;
 
 // Dims around every vector width, and, but under an emulator, every dim up to 2049 by odd steps.
 std::vector<std::size_t> dims() {
