@@ -4,7 +4,7 @@
 
 d100  100,000 rows and 2,000 queries: sentences of Debian's package descriptions by MiniLM
 d1    300,000 rows: the same and longer ones, list items and clauses, by MiniLM
-d768  100,000 rows of 768 numbers: sentences of the same kind by all-mpnet-base-v2
+d768  up to 100,000 rows of 768 numbers: short sentences by all-mpnet-base-v2
 d1m   1,000,000 x 384: d1's rows and 700,000 made from them (not real ones; see grown.py)
 d2    300,000 x 256 with queries of another modality; made by cross_modal.py
 
@@ -32,6 +32,7 @@ from texts import CACHE, DatasetError, described, fragments, sentences
 ROWS, QUERIES, TUNE = 100_000, 2_000, 4_000
 ROWS_D1, ROWS_D1M = 300_000, 1_000_000
 SEED = 20_240_229
+SHORT, BLOCK = 70, 2_048  # of d768: characters of a sentence, sentences kept at a time
 NAMES = {
     "d100": ("debian-minilm", "Debian package sentences, all-MiniLM-L6-v2"),
     "d1": ("debian-minilm-300k", "Debian package sentences and clauses, all-MiniLM-L6-v2"),
@@ -141,20 +142,30 @@ def make_d1(threads: int | None) -> None:
     )
 
 
-def make_d768(threads: int | None, limit: int = ROWS) -> None:
-    """Encode sentences by all-mpnet-base-v2, in bfloat16: about 100 a second on 2 cores."""
+def make_d768(threads: int | None, rows: int = ROWS) -> None:
+    """Encode short sentences by all-mpnet-base-v2 in bfloat16: some 60 a second on 2 cores.
+
+    Vectors are kept as they come, so that a run that was stopped, or had fewer rows, goes on.
+    """
     if not encoders.has_fast_bfloat16():
         raise DatasetError("d768 wants torch, transformers and a processor with avx512_bf16")
-    pool = sentences([field for _, field in described()])
-    count = QUERIES + TUNE // 2 + limit
-    chosen = random.Random(SEED + 768).sample(pool, count)
-    encoder = encoders.Bfloat16Encoder(encoders.mpnet_weights(), threads)
-    start = time.perf_counter()
-    vectors = np.concatenate([part for _, part in encoders.in_blocks(encoder, chosen, 4096)])
-    seconds = time.perf_counter() - start
+    pool = [text for text in sentences([field for _, field in described()]) if len(text) <= SHORT]
+    random.Random(SEED).shuffle(pool)
     held = QUERIES + TUNE // 2
-    about = {"sentences": len(pool), "encode_seconds": seconds}
-    keep("d768", vectors[held:], vectors[:QUERIES], vectors[QUERIES:held], **about)
+    chosen = pool[: held + rows]
+    _need(chosen, held + rows)
+    parts = CACHE / "debian-mpnet-parts"
+    parts.mkdir(exist_ok=True)
+    encoder: encoders.Bfloat16Encoder | None = None
+    for start in range(0, len(chosen), BLOCK):
+        part = parts / f"{start:07}.npy"
+        if not part.is_file():
+            encoder = encoder or encoders.Bfloat16Encoder(encoders.mpnet_weights(), threads)
+            save(part, encoder.encode(pool[start : start + BLOCK]))
+            print(f"{start + BLOCK:,} of {len(chosen):,} encoded", flush=True)
+    files = [parts / f"{start:07}.npy" for start in range(0, len(chosen), BLOCK)]
+    vectors = np.concatenate([np.load(file) for file in files])[: len(chosen)]
+    keep("d768", vectors[held:], vectors[:QUERIES], vectors[QUERIES:held], sentences=len(pool))
 
 
 def make_d1m(threads: int | None) -> None:
@@ -209,8 +220,11 @@ def main() -> None:
     )
     parser.add_argument("name", nargs="?", default="d100", choices=NAMES, help="which set")
     parser.add_argument("--out", type=Path, help="also link NAME_{rows,queries,tune}.npy here")
+    parser.add_argument("--rows", type=int, help="make d768 anew with so many rows")
     parser.add_argument("--threads", type=int, help="threads for the encoder (default: all cores)")
     options = parser.parse_args()
+    if options.rows:
+        make_d768(options.threads, options.rows)
     data = load(options.name, options.threads)
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)

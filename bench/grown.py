@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Rows = NDArray[np.float32]
-NEAR, SPREAD = 16, 0.22
+NEAR, SPREAD = 16, 0.15
 BLOCK = 20_000
 
 

@@ -112,9 +112,12 @@ class Process:
         for line in self.pipe.stdout:
             if line[:1] in "[{" and line.endswith(("]\n", "}\n")):  # else a library's own talk
                 try:
-                    return json.loads(line)
+                    answer = json.loads(line)
                 except json.JSONDecodeError:
                     continue
+                if "error" in answer:
+                    raise RuntimeError(f"{self.entry.label}: {answer['error']}")
+                return answer
         code = self.pipe.wait()
         raise RuntimeError(f"{self.entry.label}: the worker ended with {code}; its error is above")
 
@@ -275,7 +278,10 @@ def main() -> None:
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        worker(options)
+        try:
+            worker(options)
+        except RuntimeError as error:  # what a library refuses belongs into the report
+            print(json.dumps({"error": str(error)}), flush=True)
         return
     data = datasets.load(options.data, mmap=True)
     rows = data.rows[: options.rows]
