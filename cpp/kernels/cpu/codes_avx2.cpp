@@ -2,6 +2,7 @@
 
 #include <cstddef>
 
+#include "core/prefetch.h"
 #include "kernels/cpu/isa.h"
 
 namespace gapless {
