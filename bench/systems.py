@@ -41,14 +41,18 @@ class Gapless:
     """gapless.HnswIndex, or FlatIndex for m = 0.
 
     ``codes`` names the compressed form that is walked, where this version has one ("" = its
-    default). ``asked`` states efforts as the recall wanted, in thousandths, instead of ``ef``.
+    default). ``exact`` scores what was found again in float32. ``asked`` states efforts as the
+    recall wanted, in thousandths, instead of ``ef``.
     """
 
-    def __init__(self, dim: int, m: int, codes: str = "", asked: bool = False) -> None:
+    def __init__(
+        self, dim: int, m: int, codes: str = "", asked: bool = False, exact: bool = False
+    ) -> None:
         import gapless
 
         self.graph, self.asked, self.modality = m > 0, asked, ""
         self.sample: Rows | None = None
+        self.options: dict[str, Any] = {"exact_scores": True} if exact else {}
         if asked:
             self.efforts = (800, 850, 900, 925, 950, 970, 980, 990, 995)
         options: dict[str, Any] = {"codes": codes} if codes else {}
@@ -69,7 +73,9 @@ class Gapless:
 
     def search(self, queries: Rows, k: int, ef: int, threads: int) -> Ids:
         """Return ids (nq, k)."""
-        options: dict[str, Any] = {"query_modality": self.modality} if self.modality else {}
+        options = dict(self.options)
+        if self.modality:
+            options["query_modality"] = self.modality
         if self.graph:
             options |= {"recall": ef / 1000} if self.asked else {"ef": ef}
         ids: Ids = self.index.search(queries, k, threads=threads, **options)[1]
@@ -194,6 +200,7 @@ def _gapless() -> dict[str, Callable[[int, int], System]]:
     if gapless_has("codes"):
         for codes in ("cascade", "i8", "bf16", "f32"):
             kinds[f"HNSW {codes}"] = partial(Gapless, codes=codes)
+        kinds["HNSW i8 exact"] = partial(Gapless, codes="i8", exact=True)
     if gapless_has("recall"):
         kinds["HNSW recall="] = partial(Gapless, asked=True)
     return kinds

@@ -51,8 +51,8 @@ def test_every_system_finds_the_neighbours_numpy_finds(entry: Entry) -> None:
     system.build(rows, 2)
     points = sweep(system, rows, queries, floor, entry.m, 2)
     recalls = [point["recall"] for point in points]
-    keeps_codes_only = entry.package == "usearch"
-    assert max(recalls) >= (0.95 if keeps_codes_only else 0.995)
+    by_codes = entry.package == "usearch" or entry.kind == "HNSW i8"  # never scored in float32
+    assert max(recalls) >= (0.95 if by_codes else 0.995)
     assert min(point["qps"] for point in points) > 0
     assert latency(system, queries, 64, 10, calls=20)["p50_us"] > 0
     if entry.m and recalls[0] < 0.995:
