@@ -80,13 +80,29 @@ void remove(Index& index, const ArrayLike& ids) {
   index.remove(given, count);
 }
 
+// What HnswIndex.search takes beyond FlatIndex.search.
+struct GraphEffort {
+  std::optional<py::ssize_t> ef;
+  std::optional<double> recall;
+  bool exact_scores = false;
+};
+
 SearchResult search(const Index& index, const ArrayLike& queries, py::ssize_t k,
-                    std::optional<py::ssize_t> ef, const std::optional<std::string>& query_modality,
+                    const GraphEffort& effort, const std::optional<std::string>& query_modality,
                     const OptionalArrayLike& filter, std::optional<py::ssize_t> threads) {
   const Rows rows = as_rows(queries, 0, true, "queries");
   SearchOptions options;
   options.k = as_count(k, "k");
-  options.ef = ef ? as_count(*ef, "ef") : 0;
+  options.ef = effort.ef ? as_count(*effort.ef, "ef") : 0;
+  if (effort.recall) {
+    if (effort.ef) throw InvalidArgument("ef and recall are both given; give one");
+    if (!(*effort.recall > 0.0 && *effort.recall < 1.0)) {
+      throw InvalidArgument("recall is " + std::to_string(*effort.recall) +
+                            "; it must lie between 0 and 1, as in recall=0.95");
+    }
+    options.recall = *effort.recall;
+  }
+  options.exact_scores = effort.exact_scores;
   options.query_modality = query_modality.value_or("");
   const std::shared_ptr<const Filter> kept = as_filter(filter);
   options.filter = kept.get();
@@ -237,9 +253,19 @@ One pass over the rows computes a float for each; no row and no graph is rewritt
            "Write the index and its alignment to one checksummed file, whole or not at all.")
       .def_property_readonly("dim", &Index::dim, "Dimension of the rows.")
       .def_property_readonly(
-          "memory_bytes",
-          py::cpp_function(&Index::memory_bytes, py::call_guard<py::gil_scoped_release>()),
-          "Bytes that rows, ids and graph occupy.")
+          "memory_bytes", [](const Index& index) { return index.memory().total(); },
+          "Bytes that rows, codes, ids and graph occupy.")
+      .def_property_readonly(
+          "memory",
+          [](const Index& index) {
+            const MemoryUse use = index.memory();
+            return std::map<std::string, std::size_t>{{"vectors", use.vectors},
+                                                      {"codes", use.codes},
+                                                      {"graph", use.graph},
+                                                      {"labels", use.labels},
+                                                      {"alignment", use.alignment}};
+          },
+          "Bytes by purpose: vectors (the f32 rows), codes, graph, labels, alignment.")
       .def("__len__", &Index::size, py::call_guard<py::gil_scoped_release>());
 
   py::class_<FlatIndex, Index, std::shared_ptr<FlatIndex>>(
@@ -252,7 +278,7 @@ One pass over the rows computes a float for each; no row and no graph is rewritt
           [](const FlatIndex& index, const ArrayLike& queries, py::ssize_t k,
              const std::optional<std::string>& query_modality, const OptionalArrayLike& filter,
              std::optional<py::ssize_t> threads) {
-            return search(index, queries, k, std::nullopt, query_modality, filter, threads);
+            return search(index, queries, k, {}, query_modality, filter, threads);
           },
           py::arg("queries"), py::arg("k"), py::arg("query_modality") = py::none(),
           py::arg("filter") = py::none(), py::arg("threads") = py::none(), kSearchDoc)
@@ -266,29 +292,58 @@ One pass over the rows computes a float for each; no row and no graph is rewritt
 m is the number of links of a row on the upper levels (twice that on the base level), 2 to 512;
 ef_construction the effort of an insertion; seed fixes the levels. Rows may be added, updated and
 removed at any time, beside searches. Safe to use from many threads.)")
-      .def(py::init(
-               [](py::ssize_t dim, py::ssize_t m, py::ssize_t ef_construction, std::uint64_t seed) {
-                 HnswOptions options;
-                 options.m = as_count(m, "m");
-                 options.ef_construction = as_count(ef_construction, "ef_construction");
-                 options.seed = seed;
-                 return std::make_shared<HnswIndex>(as_count(dim, "dim"), options);
-               }),
-           py::arg("dim"), py::arg("m") = 32, py::arg("ef_construction") = 200, py::arg("seed") = 0)
+      .def(py::init([](py::ssize_t dim, py::ssize_t m, py::ssize_t ef_construction,
+                       const std::string& codes, bool keep_f32, std::uint64_t seed) {
+             HnswOptions options;
+             options.m = as_count(m, "m");
+             options.ef_construction = as_count(ef_construction, "ef_construction");
+             options.codes = codes;
+             options.keep_vectors = keep_f32;
+             options.seed = seed;
+             return std::make_shared<HnswIndex>(as_count(dim, "dim"), options);
+           }),
+           py::arg("dim"), py::arg("m") = 32, py::arg("ef_construction") = 200,
+           py::arg("codes") = "auto", py::arg("keep_f32") = true, py::arg("seed") = 0)
       .def(
           "search",
           [](const HnswIndex& index, const ArrayLike& queries, py::ssize_t k,
-             std::optional<py::ssize_t> ef, const std::optional<std::string>& query_modality,
-             const OptionalArrayLike& filter, std::optional<py::ssize_t> threads) {
-            return search(index, queries, k, ef, query_modality, filter, threads);
+             std::optional<py::ssize_t> ef, std::optional<double> recall,
+             const std::optional<std::string>& query_modality, const OptionalArrayLike& filter,
+             std::optional<py::ssize_t> threads, bool exact_scores) {
+            return search(index, queries, k, {ef, recall, exact_scores}, query_modality, filter,
+                          threads);
           },
           py::arg("queries"), py::arg("k"), py::arg("ef") = py::none(),
-          py::arg("query_modality") = py::none(), py::arg("filter") = py::none(),
-          py::arg("threads") = py::none(),
+          py::arg("recall") = py::none(), py::arg("query_modality") = py::none(),
+          py::arg("filter") = py::none(), py::arg("threads") = py::none(),
+          py::arg("exact_scores") = false,
           (std::string(kSearchDoc) +
-           "\n\n`ef` is the effort: rows kept while walking, at least k (default 64). More of it "
-           "finds more\nof the true neighbours and takes longer.")
+           "\n\n`ef` is the effort: about how many of the nearest rows are looked at, at least k "
+           "(default 64).\nMore of it finds more of the true neighbours and takes longer. "
+           "`recall`, between 0 and 1, takes instead\nthe effort that reached such a recall at 10 "
+           "when the index last learnt from its rows, or from\nfit_queries() for that modality. "
+           "Scores are within 1e-3 of exact; exact_scores=True computes those\nof the rows found "
+           "from the f32 rows, and is InvalidArgument where keep_f32=False.")
               .c_str())
+      .def(
+          "fit_queries",
+          [](HnswIndex& index, const ArrayLike& sample, const std::optional<std::string>& modality,
+             std::optional<py::ssize_t> threads) {
+            const Rows rows = as_rows(sample, 0, true, "sample");
+            const std::size_t workers = as_threads(threads);
+            const py::gil_scoped_release release;
+            index.fit_queries(rows.data(), rows.dim, rows.count, modality.value_or(""), workers);
+          },
+          py::arg("sample"), py::arg("modality") = py::none(), py::arg("threads") = py::none(),
+          R"(Learn what searching for queries of one modality takes, from a sample (n, dim) of them.
+
+Calibrates the effort for each recall and tells the sign codes what these queries have in common.
+A few hundred are enough. Raises InvalidVector, or InvalidArgument for fewer than 100 of them or
+fewer than 1,000 rows.)")
+      .def_property_readonly("codes", &HnswIndex::codes,
+                             "The codes that searches read: f32, bf16, i8 or cascade.")
+      .def("_reachable", &HnswIndex::reachable, py::call_guard<py::gil_scoped_release>(),
+           "Rows that links of the tree lead to, and those that they should lead to.")
       .def_property_readonly("m", [](const HnswIndex& index) { return index.options().m; })
       .def_property_readonly("ef_construction",
                              [](const HnswIndex& index) { return index.options().ef_construction; })

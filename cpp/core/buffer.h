@@ -34,9 +34,17 @@ class Buffer {
   T* data() { return data_; }
   const T* data() const { return data_; }
   std::size_t size() const { return size_; }
+  std::size_t capacity() const { return capacity_; }
   std::size_t bytes() const { return capacity_ * sizeof(T); }
   T& operator[](std::size_t i) { return data_[i]; }
   const T& operator[](std::size_t i) const { return data_[i]; }
+
+  // Room for `size` values that are yet to be written; what was there is lost.
+  void allocate(std::size_t size) {
+    size_ = 0;
+    if (size > capacity_) reallocate(size);
+    size_ = size;
+  }
 
   // Grows geometrically; new values are `fill`.
   void resize(std::size_t size, T fill) {

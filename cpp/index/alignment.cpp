@@ -111,6 +111,23 @@ PreparedQuery Alignment::prepare(const float* query, const std::string& modality
     // The query is the mean itself: it prefers nothing.
     if (!(norm >= kNoDirection)) std::fill(aligned.begin(), aligned.end(), 0.0f);
   }
+  return fold(std::move(aligned), dim);
+}
+
+PreparedQuery Alignment::prepare_row(const float* row, std::size_t dim) const {
+  std::vector<float> aligned(row, row + dim);
+  if (rows_.out != 0) {
+    aligned.resize(rows_.out);
+    rows_.apply(row, aligned.data());
+    const double norm = kernels().normalise(aligned.data(), aligned.data(), rows_.out);
+    if (!(norm >= kNoDirection)) std::fill(aligned.begin(), aligned.end(), 0.0f);
+  }
+  return fold(std::move(aligned), dim);
+}
+
+// Moves the linear part of the row map to an aligned query.
+PreparedQuery Alignment::fold(std::vector<float> aligned, std::size_t dim) const {
+  const std::size_t aligned_dim = rows_.out != 0 ? rows_.out : dim;
   PreparedQuery ready;
   if (!rows_.offset.empty()) {
     ready.c = kernels().dot(aligned.data(), rows_.offset.data(), aligned_dim);

@@ -45,10 +45,13 @@ class Alignment {
   std::size_t query_dim(const std::string& modality, std::size_t dim) const;
   // `query` is a unit vector of query_dim(modality).
   PreparedQuery prepare(const float* query, const std::string& modality, std::size_t dim) const;
+  // A unit row, aligned, as a query: what is like the rows.
+  PreparedQuery prepare_row(const float* row, std::size_t dim) const;
   // r(x), or 0 where |Wx + o| < 1e-6: such a row has no direction and scores 0.
   float scale(const float* row) const;
 
  private:
+  PreparedQuery fold(std::vector<float> aligned, std::size_t dim) const;
   const AffineMap* query_map(const std::string& modality) const;
 
   AffineMap rows_;

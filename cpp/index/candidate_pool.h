@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstring>
 #include <vector>
 
 #include "core/types.h"
@@ -13,40 +14,55 @@ struct Candidate {
   Slot slot;
 };
 
+// What a graph search is to find: the best k, by an effort.
+struct SearchWidth {
+  std::size_t k = 10;
+  std::size_t ef = 64;  // rows kept, at most
+  // Rows farther than (1 + reach) times the k-th nearest are let go; infinite: none.
+  float reach = 0.0f;
+};
+
 // The rows a graph search has met, best first, and how far it has expanded them. Keeps at most
 // `ef` rows that may be returned, plus those that may not but rank before the worst of these: they
 // are the way to the others. A sorted array beats two heaps here, since most rows are rejected by
-// one comparison.
+// one comparison with limit().
 class CandidatePool {
  public:
-  void begin(std::size_t ef) {
-    ef_ = ef;
-    entries_.clear();
+  void begin(const SearchWidth& width) {
+    width_ = width;
+    entries_.resize(width.ef + 2);
+    size_ = 0;
     allowed_ = 0;
     cursor_ = 0;
+    nearest_.clear();
+    limit_ = kNoScore;
   }
 
-  bool accepts(float score) const { return allowed_ < ef_ || score > entries_.back().score; }
+  // Only rows that score more than this matter any more.
+  float limit() const { return limit_; }
 
   void insert(float score, Slot slot, bool allowed) {
-    const auto at = std::upper_bound(entries_.begin(), entries_.end(), score,
-                                     [](float s, const Entry& e) { return s > e.score; });
-    const auto position = static_cast<std::size_t>(at - entries_.begin());
-    entries_.insert(at, {score, slot | (allowed ? 0 : kRejected)});
-    cursor_ = std::min(cursor_, position);
-    allowed_ += allowed;
-    if (allowed_ > ef_) {
+    if (size_ == entries_.size()) entries_.resize(2 * size_);
+    Entry* const begin = entries_.data();
+    Entry* const at = std::upper_bound(begin, begin + size_, score,
+                                       [](float s, const Entry& e) { return s > e.score; });
+    std::memmove(at + 1, at, static_cast<std::size_t>(begin + size_ - at) * sizeof(Entry));
+    *at = {score, slot | (allowed ? 0 : kRejected)};
+    ++size_;
+    cursor_ = std::min(cursor_, static_cast<std::size_t>(at - begin));
+    if (!allowed) return;
+    if (++allowed_ > width_.ef) {
       drop_rejected_tail();
-      entries_.pop_back();
+      --size_;
       --allowed_;
     }
-    if (allowed_ == ef_) drop_rejected_tail();
+    narrow(score);
   }
 
-  // The best slot not expanded yet, now marked as expanded; kNoSlot when there is none.
+  // The best slot not expanded yet, now marked as expanded; kNoSlot when none matters.
   Slot expand_next() {
-    while (cursor_ < entries_.size() && (entries_[cursor_].tagged & kExpanded)) ++cursor_;
-    if (cursor_ >= entries_.size()) return kNoSlot;
+    while (cursor_ < size_ && (entries_[cursor_].tagged & kExpanded)) ++cursor_;
+    if (cursor_ >= size_ || entries_[cursor_].score < limit_) return kNoSlot;
     Entry& entry = entries_[cursor_++];
     const Slot slot = entry.tagged & kSlotMask;
     entry.tagged |= kExpanded;
@@ -55,17 +71,20 @@ class CandidatePool {
 
   // The slot that expand_next() would give if nothing better came; kNoSlot when there is none.
   Slot peek_next() const {
-    for (std::size_t i = cursor_; i < entries_.size(); ++i) {
+    for (std::size_t i = cursor_; i < size_; ++i) {
       if (!(entries_[i].tagged & kExpanded)) return entries_[i].tagged & kSlotMask;
     }
     return kNoSlot;
   }
 
-  template <typename Visit>
-  void for_each_allowed(const Visit& visit) const {
-    for (const Entry& entry : entries_) {
-      if (!(entry.tagged & kRejected)) visit(Candidate{entry.score, entry.tagged & kSlotMask});
+  // The best `most` rows that may be returned.
+  std::size_t best(std::size_t most, Candidate* out) const {
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < size_ && count < most; ++i) {
+      if (entries_[i].tagged & kRejected) continue;
+      out[count++] = {entries_[i].score, entries_[i].tagged & kSlotMask};
     }
+    return count;
   }
 
  private:
@@ -80,13 +99,31 @@ class CandidatePool {
   };
 
   void drop_rejected_tail() {
-    while (entries_.back().tagged & kRejected) entries_.pop_back();
+    while (entries_[size_ - 1].tagged & kRejected) --size_;
   }
 
-  std::size_t ef_ = 0;
+  void narrow(float score) {
+    if (nearest_.size() < width_.k || score > nearest_.back()) {
+      nearest_.insert(std::upper_bound(nearest_.begin(), nearest_.end(), score, std::greater<>()),
+                      score);
+      if (nearest_.size() > width_.k) nearest_.pop_back();
+    }
+    if (nearest_.size() == width_.k) {
+      limit_ = std::max(limit_, 1.0f - (1.0f + width_.reach) * (1.0f - nearest_.back()));
+    }
+    if (allowed_ == width_.ef) {
+      drop_rejected_tail();
+      limit_ = std::max(limit_, entries_[size_ - 1].score);
+    }
+  }
+
+  SearchWidth width_;
+  std::size_t size_ = 0;
   std::size_t allowed_ = 0;
   std::size_t cursor_ = 0;
+  float limit_ = kNoScore;
   std::vector<Entry> entries_;
+  std::vector<float> nearest_;  // the k best scores that may be returned
 };
 
 }  // namespace gapless

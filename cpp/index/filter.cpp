@@ -12,17 +12,18 @@ bool Filter::allows(Label label) const {
   return byte < bits.size() && ((bits[byte] >> (label % 8)) & 1);
 }
 
-SlotFilter::SlotFilter(const Filter& filter, const RowStore& rows)
-    : bits_((rows.slots() + 63) / 64, 0) {
+SlotFilter::SlotFilter(const Filter& filter, const IndexView& view)
+    : bits_((view.rows->capacity + 63) / 64, 0) {
   if (filter.kind == Filter::Kind::kLabels) {
     for (const Label label : filter.labels) {
-      const Slot slot = label < 0 ? kNoSlot : rows.slot(label);
+      const Slot slot = view.slot(label);
       if (slot != kNoSlot) set(slot);
     }
     return;
   }
-  for (Slot slot = 0; slot < rows.slots(); ++slot) {
-    if (filter.allows(rows.label(slot))) set(slot);
+  const std::size_t used = view.rows->used.load();
+  for (Slot slot = 0; slot < used; ++slot) {
+    if (filter.allows(view.rows->label(slot))) set(slot);
   }
 }
 

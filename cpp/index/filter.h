@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "core/types.h"
-#include "index/row_store.h"
+#include "index/index_view.h"
 
 namespace gapless {
 
@@ -23,7 +23,7 @@ struct Filter {
 // A filter resolved against one index's rows: a bit per slot, set for live rows that match.
 class SlotFilter {
  public:
-  SlotFilter(const Filter& filter, const RowStore& rows);
+  SlotFilter(const Filter& filter, const IndexView& view);
 
   bool allows(Slot slot) const { return (bits_[slot / 64] >> (slot % 64)) & 1; }
   std::size_t matches() const { return matches_; }

@@ -15,46 +15,51 @@ constexpr std::size_t kQueryGroup = 32;
 
 }  // namespace
 
+FlatIndex::FlatIndex(std::size_t dim) : Index(dim, true) { start(std::make_unique<IndexView>()); }
+
 std::unique_ptr<FlatIndex> FlatIndex::restore(std::size_t dim, const SectionReader& reader) {
   auto index = std::make_unique<FlatIndex>(dim);
   index->restore_rows(reader);
+  index->restore_alignment(reader);
   return index;
 }
 
-void FlatIndex::erase(const std::vector<Slot>& slots) {
-  for (const Slot slot : slots) rows_.recycle(slot);
+std::unique_ptr<IndexView> FlatIndex::copy_view() const {
+  return std::make_unique<IndexView>(view());
 }
 
-void FlatIndex::scan_all(const PreparedQuery* queries, std::size_t count, TopK* best) const {
-  const std::size_t row_bytes = rows_.stride() * sizeof(float);
+void FlatIndex::scan_all(const IndexView& seen, const PreparedQuery* queries, std::size_t count,
+                         TopK* best) const {
+  const RowTable& table = *seen.rows;
+  const std::size_t used = table.used.load(std::memory_order_acquire);
+  const std::size_t row_bytes = table.stride * sizeof(float);
   const std::size_t block = std::max<std::size_t>(16, kBlockBytes / row_bytes);
   std::vector<float> scores(kTileQueries * block);
   std::vector<std::uint32_t> positions(block);
-  for (std::size_t begin = 0; begin < rows_.slots(); begin += block) {
-    const std::size_t rows = std::min(block, rows_.slots() - begin);
-    const float* first = rows_.vector(static_cast<Slot>(begin));
+  for (std::size_t begin = 0; begin < used; begin += block) {
+    const std::size_t rows = std::min(block, used - begin);
+    const float* first = table.vector(static_cast<Slot>(begin));
     for (std::size_t tile = 0; tile < count; tile += kTileQueries) {
       const std::size_t in_tile = std::min(kTileQueries, count - tile);
       if (in_tile == kTileQueries) {
         const float* vectors[kTileQueries];
         for (std::size_t q = 0; q < in_tile; ++q) vectors[q] = queries[tile + q].vector.data();
-        kernels().dot_tile(vectors, first, rows_.stride(), dim(), rows, scores.data());
+        kernels().dot_tile(vectors, first, table.stride, dim(), rows, scores.data());
       } else {
         for (std::size_t q = 0; q < in_tile; ++q) {
-          kernels().dot_rows(queries[tile + q].vector.data(), first, rows_.stride(), dim(), rows,
+          kernels().dot_rows(queries[tile + q].vector.data(), first, table.stride, dim(), rows,
                              scores.data() + q * rows);
         }
       }
       for (std::size_t q = tile; q < tile + in_tile; ++q) {
         float* of_query = scores.data() + (q - tile) * rows;
-        const Scorer scorer_of_q = scorer(queries[q]);
-        if (scorer_of_q.scales != nullptr) {
-          kernels().affine_score(of_query, scorer_of_q.c, scorer_of_q.scales + begin, rows);
+        if (seen.r() != nullptr) {
+          kernels().affine_score(of_query, queries[q].c, seen.r() + begin, rows);
         }
         const std::size_t found =
             kernels().at_least(of_query, rows, best[q].threshold(), positions.data());
         for (std::size_t i = 0; i < found; ++i) {
-          const Label label = rows_.label(static_cast<Slot>(begin + positions[i]));
+          const Label label = table.label(static_cast<Slot>(begin + positions[i]));
           if (label != kNoLabel) best[q].push({of_query[positions[i]], label});
         }
       }
@@ -62,8 +67,9 @@ void FlatIndex::scan_all(const PreparedQuery* queries, std::size_t count, TopK* 
   }
 }
 
-void FlatIndex::search_rows(const std::vector<PreparedQuery>& queries, const SlotFilter* filter,
-                            const SearchOptions& options, float* scores, Label* labels) const {
+void FlatIndex::search_rows(const IndexView& seen, const std::vector<PreparedQuery>& queries,
+                            const SlotFilter* filter, const SearchOptions& options, float* scores,
+                            Label* labels) const {
   const std::vector<Slot> allowed = filter == nullptr ? std::vector<Slot>() : filter->slots();
   const std::size_t workers = options.threads == 0 ? runtime().cores : options.threads;
   const std::size_t group = std::clamp<std::size_t>(queries.size() / workers, 1, kQueryGroup);
@@ -72,10 +78,10 @@ void FlatIndex::search_rows(const std::vector<PreparedQuery>& queries, const Slo
       const std::size_t count = std::min(kQueryGroup, end - at);
       std::vector<TopK> best(count, TopK(options.k));
       if (filter == nullptr) {
-        scan_all(&queries[at], count, best.data());
+        scan_all(seen, &queries[at], count, best.data());
       } else {
         for (std::size_t q = 0; q < count; ++q) {
-          scan(queries[at + q], allowed, best[q]);
+          scan(seen, queries[at + q], allowed, best[q]);
         }
       }
       for (std::size_t q = 0; q < count; ++q) {

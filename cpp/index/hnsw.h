@@ -1,24 +1,30 @@
 #pragma once
 
 #include <array>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
-#include "index/candidate_pool.h"
 #include "index/index.h"
+#include "index/walk.h"
 
 namespace gapless {
 
 struct HnswOptions {
-  std::size_t m = 32;  // links of a row on the upper levels; twice that on the base level
+  std::size_t m = 32;  // half the links a row may have
   std::size_t ef_construction = 200;
-  std::uint64_t seed = 0;
+  std::uint64_t seed = 0;      // of the sample that walks start from
+  std::string codes = "auto";  // auto, f32, bf16, i8 or cascade
+  bool keep_vectors = true;    // the f32 rows, for exact scores
 };
 
-// Approximate search in a hierarchical navigable small world graph (Malkov and Yashunin,
-// arXiv 1603.09320). The graph is built on the cosine of the raw unit rows; an alignment changes
-// what a search scores, never the graph.
+// Approximate search in a navigable small world graph (Malkov and Yashunin, arXiv 1603.09320), of
+// one level: in high dims a sample of rows to start from does what the upper levels do
+// (arXiv 2412.01940). Links are pruned as in Vamana. The graph is built on the distances of the raw
+// unit rows; an alignment changes what a search scores, never the graph. Walks read codes, not
+// rows.
 //
 // Removed rows stay as waypoints until they are an eighth of the rows, then one pass links their
 // neighbours to each other (as FreshDiskANN does, arXiv 2105.09613) and frees their slots.
@@ -26,107 +32,95 @@ class HnswIndex : public Index {
  public:
   static constexpr const char* kKind = "hnsw";
   static constexpr std::size_t kDefaultEf = 64;
-  static constexpr int kMaxLevel = 30;
 
   HnswIndex(std::size_t dim, const HnswOptions& options);
   static std::unique_ptr<HnswIndex> restore(std::size_t dim, const SectionReader& reader);
 
   const char* kind() const override { return kKind; }
   const HnswOptions& options() const { return options_; }
+  const char* codes() const;  // those in use
+
+  // Learns from a sample of the queries of one modality what searching for them takes.
+  void fit_queries(const float* queries, std::size_t query_dim, std::size_t count,
+                   const std::string& modality, std::size_t threads);
+  // Rows that links of the tree lead to, and those that should be: equal in a sound graph.
+  std::pair<std::size_t, std::size_t> reachable();
 
  protected:
-  void make_room(std::size_t slots, std::size_t erased) override;
-  bool erase_frees_slots() const override { return false; }
-  void insert(const std::vector<Slot>& slots, std::size_t threads) override;
+  std::unique_ptr<IndexView> copy_view() const override;
+  void grow(IndexView& next, const std::vector<Slot>& kept) override;
+  std::size_t rows_at_once(std::size_t count) const override;
+  void prepare(const float* units, std::size_t sampled, std::size_t count) override;
+  void store(const std::vector<Slot>& slots, const float* units, std::size_t threads) override;
+  void link(const std::vector<Slot>& slots, std::size_t threads) override;
   void erase(const std::vector<Slot>& slots) override;
-  void settle() override;
-  void search_rows(const std::vector<PreparedQuery>& queries, const SlotFilter* filter,
-                   const SearchOptions& options, float* scores, Label* labels) const override;
-  std::size_t structure_bytes() const override;
+  void settle(std::size_t threads) override;
+  void tidy() override;
+  void search_rows(const IndexView& view, const std::vector<PreparedQuery>& queries,
+                   const SlotFilter* filter, const SearchOptions& options, float* scores,
+                   Label* labels) const override;
+  void score_rows(const IndexView& view, const PreparedQuery& query, const Slot* slots,
+                  std::size_t count, float* scores) const override;
+  void decode(const IndexView& view, Slot slot, float* unit) const override;
+  void add_memory(const IndexView& view, MemoryUse& use) const override;
   void append_sections(SectionWriter& sections) const override;
 
  private:
-  // What one search needs beside the graph; kept for the next one.
+  // What a thread needs to search or to insert; kept for the next one.
   struct Scratch {
-    std::vector<std::uint16_t> visited;  // epoch in which a slot was last seen
-    std::uint16_t epoch = 0;
-    CandidatePool pool;
-    std::vector<Slot> fresh;
-    std::vector<float> scores;
-    std::vector<float> scales;
-
-    void begin(std::size_t slots, std::size_t degree);
-    bool visit(Slot slot) {
-      const bool first = visited[slot] != epoch;
-      visited[slot] = epoch;
-      return first;
-    }
+    std::array<Walk, 3> walks;
+    LocalRows local;
+    LocalRows sorted;
+    std::vector<float> distances;
+    std::vector<float> to_kept;
+    std::vector<std::uint8_t> covered;
   };
   class ScratchLease;
 
-  // Slots a search may return; the others are still walked through.
-  struct Allowed {
-    const RowStore& rows;
-    const SlotFilter* filter;
-    bool operator()(Slot slot) const {
-      return filter != nullptr ? filter->allows(slot) : rows.label(slot) != kNoLabel;
-    }
-  };
-
-  std::size_t degree(int level) const { return level == 0 ? 2 * options_.m : options_.m; }
-  // Links of a slot on a level: `degree(level)` slots, the unused ones kNoSlot at the end.
-  Slot* links(Slot slot, int level) {
-    return level == 0 ? base_links_.data() + slot * degree(0)
-                      : upper_links_[slot].get() + (level - 1) * options_.m;
-  }
-  const Slot* links(Slot slot, int level) const {
-    return const_cast<HnswIndex*>(this)->links(slot, level);
-  }
+  const GraphView& seen() const { return static_cast<const GraphView&>(view()); }
+  GraphView& own() { return static_cast<GraphView&>(writable()); }
   std::mutex& link_lock(Slot slot) const { return link_locks_[slot % link_locks_.size()]; }
 
-  // hnsw_search.inc: the walk. `kLocked` while several threads insert.
-  template <bool kLocked>
-  std::size_t read_links(Slot slot, int level, Slot* out) const;
-  template <bool kLocked>
-  Slot descend(const Scorer& score, Slot entry, int from, int to, Scratch& scratch) const;
-  template <bool kLocked, typename Allow>
-  bool search_level(const Scorer& score, Slot entry, std::size_t ef, int level, const Allow& allow,
-                    std::size_t budget, Scratch& scratch) const;
-
-  // hnsw.cpp: search. False when the walk is dearer than scoring all that the filter allows.
-  bool search_one(const PreparedQuery& query, const SlotFilter* filter, std::size_t ef,
-                  TopK& best) const;
+  // hnsw.cpp: search.
+  static WalkGoal goal_for(const Effort* effort, std::size_t k, std::size_t ef);
+  static void prepare_walk(const GraphView& view, const PreparedQuery& query, const Effort* effort,
+                           Walk& walk);
+  void collect(const GraphView& view, const Walk& walk, const PreparedQuery& query,
+               const WalkGoal& goal, bool exact, TopK& best) const;
 
   // hnsw_build.cpp: insertion.
-  int draw_level();
-  void open_slot(Slot slot, int level);
-  void link_all(const std::vector<Slot>& slots, std::size_t threads);
-  void link(Slot slot);
-  std::vector<Slot> select(const std::vector<Candidate>& nearest, std::size_t most) const;
-  void link_back(Slot from, Slot to, int level);
-  std::size_t rewrite_links(Slot slot, int level, const std::vector<Slot>& wanted);
+  void link_all(GraphView& view, const std::vector<Slot>& slots, std::size_t threads);
+  bool link_one(GraphView& view, Slot slot);  // false: it is chained
+  bool chain_equal(GraphView& view, Slot slot, const std::vector<Candidate>& nearest);
+  void gather(const GraphView& view, const std::vector<Slot>& slots, LocalRows& local) const;
+  std::vector<Slot> select(Scratch& scratch, const std::vector<Slot>& slots, std::size_t most,
+                           std::size_t always) const;
+  bool link_back(GraphView& view, Slot from, Slot to, bool tree, std::size_t most_tree);
+  std::size_t rewrite_links(GraphView& view, Slot slot, std::vector<Slot> wanted, std::size_t most);
+  void choose_routers(Graph& graph) const;
 
   // hnsw_repair.cpp: removal.
   void repair();
   void rebuild();
-  bool repair_links(Slot slot, int level);
-  void free_tombstones();
-  void choose_entry();
+  bool repair_links(GraphView& view, Slot slot);
+  std::vector<Slot> regrow_tree(Graph& graph) const;
+
+  // hnsw_effort.cpp: what queries teach.
+  std::shared_ptr<Effort> learn(const GraphView& view, const std::vector<PreparedQuery>& queries,
+                                const std::vector<Slot>& own_slots, std::shared_ptr<Effort> effort,
+                                std::size_t threads) const;
+  std::shared_ptr<Effort> learn_from_rows(const GraphView& view, std::size_t threads) const;
 
   // hnsw_sections.cpp: to and from bytes.
   void restore_graph(const SectionReader& reader);
+  void relink_rows();
 
   HnswOptions options_;
-  Buffer<Slot> base_links_;
-  std::vector<std::unique_ptr<Slot[]>> upper_links_;
-  Buffer<std::uint8_t> levels_;
-  Slot entry_ = kNoSlot;
-  int top_level_ = -1;
-  std::uint64_t draws_ = 0;       // levels drawn so far
+  std::size_t centred_on_ = 0;    // rows there were when the codes' mean was taken
+  std::size_t routers_from_ = 0;  // linked rows there were when the routers were drawn
   std::vector<Slot> tombstones_;  // slots without label that are still in the graph
 
-  std::mutex entry_lock_;  // entry_ and top_level_ while several threads insert
-  mutable std::array<std::mutex, 1024> link_locks_;
+  mutable std::array<std::mutex, 1024> link_locks_;  // of writers only
   mutable std::mutex scratch_lock_;
   mutable std::vector<std::unique_ptr<Scratch>> spare_scratch_;
 };

@@ -1,161 +1,295 @@
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <limits>
+#include <numeric>
 
 #include "core/thread_pool.h"
 #include "index/hnsw.h"
-#include "index/hnsw_search.inc"
+#include "index/hnsw_scratch.h"
 #include "kernels/kernels.h"
 
 namespace gapless {
 namespace {
 
 // A link to c is dropped when a kept one is nearer to c than the row is, by this factor on squared
-// distance: 1 is the paper's rule; a little more keeps longer lists and fewer hops.
+// distance: 1 is the HNSW paper's rule; a little more keeps longer lists and fewer hops.
 constexpr float kPruneFactor = 1.1f;
+// A full list is pruned to this share of its room, so that the next links need no pruning.
+constexpr std::size_t kFillPercent = 75;
+// Codes are centred again when there are this many times the rows that their mean was taken from.
+constexpr std::size_t kCentreAgain = 4;
+constexpr std::size_t kCentreOn = 16384;  // rows that make a mean good enough for ever
 
 // SplitMix64 (Steele, Lea and Flood 2014): a uniform number for each counter value.
-double uniform(std::uint64_t seed, std::uint64_t counter) {
+std::uint64_t mixed(std::uint64_t seed, std::uint64_t counter) {
   std::uint64_t x = seed + (counter + 1) * 0x9E3779B97F4A7C15u;
   x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
   x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
-  x ^= x >> 31;
-  return (static_cast<double>(x >> 11) + 1.0) * 0x1.0p-53;
+  return x ^ (x >> 31);
 }
 
 }  // namespace
 
-int HnswIndex::draw_level() {
-  const double scale = 1.0 / std::log(static_cast<double>(options_.m));
-  const double level = -std::log(uniform(options_.seed, draws_++)) * scale;
-  return std::min(kMaxLevel, static_cast<int>(level));
-}
+std::size_t HnswIndex::rows_at_once(std::size_t) const { return kRowsAtOnce; }
 
-void HnswIndex::open_slot(Slot slot, int level) {
-  levels_[slot] = static_cast<std::uint8_t>(level);
-  std::fill(links(slot, 0), links(slot, 0) + degree(0), kNoSlot);
-  upper_links_[slot].reset();
-  if (level == 0) return;
-  const std::size_t size = static_cast<std::size_t>(level) * options_.m;
-  upper_links_[slot] = std::make_unique<Slot[]>(size);
-  std::fill(upper_links_[slot].get(), upper_links_[slot].get() + size, kNoSlot);
-}
-
-void HnswIndex::make_room(std::size_t slots, std::size_t erased) {
-  tombstones_.reserve(tombstones_.size() + erased);
-  base_links_.resize(std::max(slots, levels_.size()) * degree(0), kNoSlot);
-  if (slots > upper_links_.size()) upper_links_.resize(slots);
-  levels_.resize(std::max(slots, levels_.size()), 0);
-}
-
-void HnswIndex::insert(const std::vector<Slot>& slots, std::size_t threads) {
-  for (const Slot slot : slots) open_slot(slot, draw_level());
-  link_all(slots, threads);
-}
-
-void HnswIndex::link_all(const std::vector<Slot>& slots, std::size_t threads) {
-  if (slots.empty()) return;
-  std::size_t first = 0;
-  if (entry_ == kNoSlot) {
-    entry_ = slots[0];
-    top_level_ = levels_[entry_];
-    first = 1;
+// Centres the codes on the mean of the rows there will be.
+void HnswIndex::prepare(const float* units, std::size_t sampled, std::size_t count) {
+  const CodeKind kind = seen().codes->kind();
+  if (kind == CodeKind::kF32 || kind == CodeKind::kBf16) return;
+  const RowTable& rows = *seen().rows;
+  const std::size_t live = rows.live.load();
+  if (centred_on_ >= kCentreOn ||
+      live + count < std::max<std::size_t>(64, kCentreAgain * centred_on_)) {
+    return;
   }
-  parallel_for(slots.size() - first, threads, 16, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t i = begin; i < end; ++i) link(slots[first + i]);
+  std::vector<double> sum(dim(), 0.0);
+  const double weight = static_cast<double>(count) / static_cast<double>(sampled);
+  for (std::size_t i = 0; i < sampled; ++i) {
+    for (std::size_t j = 0; j < dim(); ++j) sum[j] += weight * units[i * dim() + j];
+  }
+  std::vector<float> row(dim());
+  for (Slot slot = 0; slot < rows.used.load(); ++slot) {
+    if (rows.label(slot) == kNoLabel) continue;
+    decode(seen(), slot, row.data());
+    for (std::size_t j = 0; j < dim(); ++j) sum[j] += row[j];
+  }
+  std::vector<float> mean(dim());
+  for (std::size_t j = 0; j < dim(); ++j) {
+    mean[j] = static_cast<float>(sum[j] / static_cast<double>(live + count));
+  }
+  auto next = std::make_unique<GraphView>(seen());
+  next->codes = make_codes(kind, next->rows, mean);
+  for (Slot slot = 0; slot < rows.used.load(); ++slot) {
+    decode(seen(), slot, row.data());
+    next->codes->encode(slot, row.data());
+  }
+  centred_on_ = live + count;
+  show(std::move(next));
+}
+
+void HnswIndex::store(const std::vector<Slot>& slots, const float* units, std::size_t threads) {
+  GraphView& view = own();
+  parallel_for(slots.size(), threads, 64, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i) {
+      view.codes->encode(slots[i], units + i * dim());
+      Slot* row = view.graph->row(slots[i]);
+      std::fill(row, row + view.graph->stride, kNoSlot);
+      view.graph->chain[slots[i]] = kNoSlot;
+      view.graph->states[slots[i]] = Graph::State::kFree;
+    }
   });
 }
 
-void HnswIndex::link(Slot slot) {
-  std::unique_lock<std::mutex> entry_lock(entry_lock_);
-  const Slot entry = entry_;
-  const int top = top_level_;
-  const int level = levels_[slot];
-  // A row that becomes the new entry keeps others from starting until it is linked.
-  if (level <= top) entry_lock.unlock();
+void HnswIndex::link(const std::vector<Slot>& slots, std::size_t threads) {
+  link_all(own(), slots, threads);
+}
 
-  const Scorer score{rows_, nullptr, rows_.vector(slot), 0.0f};
-  const auto other = [this, slot](Slot s) { return s != slot && rows_.label(s) != kNoLabel; };
-  ScratchLease scratch(*this);
-  Slot at = descend<true>(score, entry, top, level, *scratch);
-  std::vector<Candidate> nearest;
-  for (int l = std::min(level, top); l >= 0; --l) {
-    search_level<true>(score, at, options_.ef_construction, l, other, kNoBudget, *scratch);
-    nearest.clear();
-    scratch->pool.for_each_allowed([&](const Candidate& c) { nearest.push_back(c); });
-    if (nearest.empty()) continue;  // only tombstones up here
-    at = nearest.front().slot;
-    const std::vector<Slot> chosen = select(nearest, options_.m);
-    {
-      const std::lock_guard<std::mutex> lock(link_lock(slot));
-      // The row may have links: from threads that linked back to it, or from before a repair.
-      Slot* row = links(slot, l);
-      std::vector<Slot> merged = chosen;
-      for (std::size_t i = 0; i < degree(l) && row[i] != kNoSlot; ++i) {
-        if (merged.size() == degree(l)) break;
-        if (std::find(chosen.begin(), chosen.end(), row[i]) == chosen.end()) {
-          merged.push_back(row[i]);
-        }
-      }
-      std::copy(merged.begin(), merged.end(), row);
-    }
-    for (const Slot neighbour : chosen) link_back(neighbour, slot, l);
+void HnswIndex::link_all(GraphView& view, const std::vector<Slot>& slots, std::size_t threads) {
+  if (slots.empty()) return;
+  Graph& graph = *view.graph;
+  std::size_t first = 0;
+  if (graph.root == kNoSlot) {
+    graph.root = slots[0];
+    publish(graph.states[slots[0]], Graph::State::kLinked);
+    publish(graph.routers[0], slots[0]);
+    ++graph.linked;
+    first = 1;
   }
-  if (level > top) {
-    entry_ = slot;
-    top_level_ = level;
+  std::atomic<std::size_t> linked{0};
+  parallel_for(slots.size() - first, threads, 16, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i) linked += link_one(view, slots[first + i]);
+  });
+  graph.linked += linked;
+  if (graph.linked >= 2 * routers_from_) {
+    choose_routers(graph);
+    routers_from_ = graph.linked;
   }
 }
 
-// The paper's heuristic: of the nearest (best first), those not nearer to one already kept.
-std::vector<Slot> HnswIndex::select(const std::vector<Candidate>& nearest, std::size_t most) const {
+void HnswIndex::choose_routers(Graph& graph) const {
+  std::vector<Slot> linked;
+  for (Slot slot = 0; slot < graph.capacity; ++slot) {
+    if (graph.state(slot) == Graph::State::kLinked && slot != graph.root) linked.push_back(slot);
+  }
+  publish(graph.routers[0], graph.root);
+  for (std::size_t i = 1; i < Graph::kRouters; ++i) {
+    Slot chosen = kNoSlot;
+    if (i <= linked.size()) {
+      const std::size_t at = i - 1 + mixed(options_.seed, i) % (linked.size() - (i - 1));
+      std::swap(linked[i - 1], linked[at]);
+      chosen = linked[i - 1];
+    }
+    publish(graph.routers[i], chosen);
+  }
+}
+
+bool HnswIndex::link_one(GraphView& view, Slot slot) {
+  Graph& graph = *view.graph;
+  ScratchLease scratch(*this);
+  std::vector<float> unit(dim());
+  decode(view, slot, unit.data());
+  Walk& walk = scratch->walks[0];
+  walk.query().vector = unit.data();
+  walk.query().c = 0.0f;
+  walk.query().r = nullptr;
+  constexpr float kMargin = 0.6f;
+  view.codes->prepare(walk.query(), nullptr, kMargin);
+  WalkGoal goal;
+  goal.width = {1, options_.ef_construction, std::numeric_limits<float>::infinity()};
+  goal.refined = 0;
+  goal.for_build = true;
+  goal.without = slot;
+  walk.begin(view, goal);
+  walk.run();
+  const std::vector<Candidate>& nearest = walk.found();
+  if (chain_equal(view, slot, nearest)) return false;
+
+  std::vector<Slot> order{slot};
+  for (const Candidate& candidate : nearest) order.push_back(candidate.slot);
+  gather(view, order, scratch->local);
+  const std::vector<Slot> chosen = select(*scratch, order, graph.degree * kFillPercent / 100, 0);
+  {
+    const std::lock_guard<std::mutex> lock(link_lock(slot));
+    Slot* row = graph.row(slot);
+    for (std::size_t i = 0; i < chosen.size(); ++i) publish(row[i], chosen[i]);
+  }
+  // The tree first: a row that others can see is always reachable.
+  Slot parent = kNoSlot;
+  for (std::size_t most_tree = graph.degree / 2; parent == kNoSlot; most_tree = graph.degree - 1) {
+    for (const Slot neighbour : chosen) {
+      if (!link_back(view, neighbour, slot, true, most_tree)) continue;
+      parent = neighbour;
+      break;
+    }
+    if (most_tree == graph.degree - 1) break;
+  }
+  publish(graph.states[slot], Graph::State::kLinked);
+  for (const Slot neighbour : chosen) {
+    if (neighbour != parent) link_back(view, neighbour, slot, false, 0);
+  }
+  return true;
+}
+
+// Hangs a row behind one that equals it, if there is one among the nearest.
+bool HnswIndex::chain_equal(GraphView& view, Slot slot, const std::vector<Candidate>& nearest) {
+  constexpr std::size_t kLooked = 8;
+  Graph& graph = *view.graph;
+  const RowTable& rows = *view.rows;
+  for (std::size_t i = 0; i < std::min(kLooked, nearest.size()); ++i) {
+    const Slot head = nearest[i].slot;
+    const bool equal =
+        rows.has_vectors
+            ? std::equal(rows.vector(head), rows.vector(head) + rows.dim, rows.vector(slot))
+            : view.codes->equal(head, slot);
+    if (!equal) continue;
+    const std::lock_guard<std::mutex> lock(link_lock(head));
+    graph.row(slot)[0] = head;  // of no use as a link: no walk comes here
+    graph.chain[slot] = graph.chain[head];
+    graph.states[slot] = Graph::State::kChained;
+    publish(graph.chain[head], slot);
+    return true;
+  }
+  return false;
+}
+
+void HnswIndex::gather(const GraphView& view, const std::vector<Slot>& slots,
+                       LocalRows& local) const {
+  local.resize(slots.size(), view.codes->padded_dim());
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    view.codes->copy_local(slots[i], local, i);
+    local.measure(i);
+  }
+}
+
+// Of slots[1...], about nearest to slots[0] first and gathered in scratch.local, those not nearer
+// to one already kept than to slots[0]; the first `always` in any case.
+std::vector<Slot> HnswIndex::select(Scratch& scratch, const std::vector<Slot>& slots,
+                                    std::size_t most, std::size_t always) const {
+  const std::size_t count = slots.size();
   std::vector<Slot> kept;
   kept.reserve(most);
-  for (const Candidate& candidate : nearest) {
-    if (kept.size() == most) break;
-    const float* vector = rows_.vector(candidate.slot);
-    const float distance = 1.0f - candidate.score;
-    // `<=`: identical rows are at distance 0 of each other, and with `<` they would fill each
-    // other's lists and be cut off from the rest.
-    const bool covered = std::any_of(kept.begin(), kept.end(), [&](Slot k) {
-      return kPruneFactor * (1.0f - kernels().dot(rows_.vector(k), vector, dim())) <= distance;
-    });
-    if (!covered) kept.push_back(candidate.slot);
+  scratch.distances.resize(count);
+  scratch.to_kept.resize(count);
+  scratch.covered.assign(count, 0);
+  scratch.local.distances(0, 0, count, scratch.distances.data());
+  for (std::size_t i = 1; i < count && kept.size() < most; ++i) {
+    if (scratch.covered[i] && i > always) continue;
+    kept.push_back(slots[i]);
+    const std::size_t rest = count - i - 1;
+    scratch.local.distances(i, i + 1, rest, scratch.to_kept.data());
+    // `<=`: rows at no distance from each other would fill each other's lists with `<` and be cut
+    // off from the rest.
+    for (std::size_t j = 0; j < rest; ++j) {
+      scratch.covered[i + 1 + j] |=
+          kPruneFactor * scratch.to_kept[j] <= scratch.distances[i + 1 + j];
+    }
   }
   return kept;
 }
 
-void HnswIndex::link_back(Slot from, Slot to, int level) {
+// Links `from` to `to`. A link of the tree is refused where there are `most_tree` of them already.
+bool HnswIndex::link_back(GraphView& view, Slot from, Slot to, bool tree, std::size_t most_tree) {
+  Graph& graph = *view.graph;
   const std::lock_guard<std::mutex> lock(link_lock(from));
-  Slot* row = links(from, level);
-  const std::size_t most = degree(level);
+  Slot* row = graph.row(from);
   std::size_t count = 0;
-  while (count < most && row[count] != kNoSlot) {
-    if (row[count] == to) return;
-    ++count;
+  std::size_t in_tree = 0;
+  std::size_t place = graph.degree;
+  for (; count < graph.degree && row[count] != kNoSlot; ++count) {
+    in_tree += (row[count] & Graph::kTreeLink) != 0;
+    if ((row[count] & Graph::kSlotMask) == to) place = count;
   }
-  if (count < most) {
-    row[count] = to;
-    return;
+  if (tree && in_tree >= most_tree) return false;
+  const Slot link = to | (tree ? Graph::kTreeLink : 0);
+  if (place < graph.degree) {
+    if (tree) publish(row[place], link);
+    return true;
   }
-  std::vector<Slot> wanted(row, row + most);
-  wanted.push_back(to);
-  rewrite_links(from, level, wanted);
+  if (count < graph.degree) {
+    publish(row[count], link);
+    return true;
+  }
+  std::vector<Slot> wanted(row, row + count);
+  wanted.push_back(link);
+  rewrite_links(view, from, std::move(wanted), graph.degree * kFillPercent / 100);
+  return true;
 }
 
-// Gives a row the best links among `wanted`; returns how many it got.
-std::size_t HnswIndex::rewrite_links(Slot slot, int level, const std::vector<Slot>& wanted) {
-  std::vector<float> scores(2 * wanted.size());
-  const Scorer score{rows_, nullptr, rows_.vector(slot), 0.0f};
-  score(wanted.data(), wanted.size(), scores.data(), scores.data() + wanted.size());
-  std::vector<Candidate> nearest;
-  nearest.reserve(wanted.size());
-  for (std::size_t i = 0; i < wanted.size(); ++i) nearest.push_back({scores[i], wanted[i]});
-  std::sort(nearest.begin(), nearest.end(),
-            [](const Candidate& a, const Candidate& b) { return a.score > b.score; });
-  const std::vector<Slot> chosen = select(nearest, degree(level));
-  Slot* row = links(slot, level);
-  std::fill(row, row + degree(level), kNoSlot);
-  std::copy(chosen.begin(), chosen.end(), row);
+// Gives a row all links of the tree among `wanted` and the best of the others, `most` in all if
+// that is enough. The caller holds the row's lock, or is alone. Returns how many there are.
+std::size_t HnswIndex::rewrite_links(GraphView& view, Slot slot, std::vector<Slot> wanted,
+                                     std::size_t most) {
+  Graph& graph = *view.graph;
+  ScratchLease scratch(*this);
+  std::vector<Slot> slots{slot};
+  for (const Slot link : wanted) slots.push_back(link & Graph::kSlotMask);
+  LocalRows& local = scratch->local;
+  gather(view, slots, scratch->sorted);
+  scratch->distances.resize(slots.size());
+  scratch->sorted.distances(0, 0, slots.size(), scratch->distances.data());
+  // Links of the tree first, so that they are kept and cover what is near to them; then by
+  // distance.
+  std::vector<std::size_t> order(wanted.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  const auto in_tree = [&](std::size_t i) { return (wanted[i] & Graph::kTreeLink) != 0; };
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    if (in_tree(a) != in_tree(b)) return in_tree(a);
+    return scratch->distances[a + 1] < scratch->distances[b + 1];
+  });
+  local.resize(slots.size(), scratch->sorted.dim);
+  local.take(0, scratch->sorted, 0);
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    local.take(i + 1, scratch->sorted, order[i] + 1);
+    slots[i + 1] = wanted[order[i]];
+  }
+  const auto trees = static_cast<std::size_t>(std::count_if(
+      wanted.begin(), wanted.end(), [](Slot link) { return (link & Graph::kTreeLink) != 0; }));
+  const std::vector<Slot> chosen = select(*scratch, slots, std::max(most, trees), trees);
+  Slot* row = graph.row(slot);
+  for (std::size_t i = 0; i < graph.degree; ++i) {
+    publish(row[i], i < chosen.size() ? chosen[i] : kNoSlot);
+  }
   return chosen.size();
 }
 

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <mutex>
 
 #include "core/thread_pool.h"
 #include "index/hnsw.h"
@@ -14,102 +13,166 @@ constexpr std::size_t kTombstonesKept = 64;
 }  // namespace
 
 void HnswIndex::erase(const std::vector<Slot>& slots) {
-  tombstones_.insert(tombstones_.end(), slots.begin(), slots.end());
-  const std::size_t most = std::max(kTombstonesKept, rows_.size() / kTombstoneShare);
+  Graph& graph = *own().graph;
+  std::vector<Slot> freed;
+  tombstones_.reserve(tombstones_.size() + slots.size());
+  for (const Slot slot : slots) {
+    if (graph.state(slot) != Graph::State::kChained) continue;
+    Slot before = graph.row(slot)[0];
+    while (graph.chain[before] != slot) before = graph.chain[before];
+    publish(graph.chain[before], graph.chain[slot]);
+    publish(graph.states[slot], Graph::State::kFree);
+    freed.push_back(slot);
+  }
+  for (const Slot slot : slots) {
+    if (std::find(freed.begin(), freed.end(), slot) != freed.end()) continue;
+    // An equal row takes the place of the removed one, by bearing its label there.
+    const Slot equal = graph.chain[slot];
+    if (equal != kNoSlot) {
+      move_label(equal, slot);
+      publish(graph.chain[slot], graph.chain[equal]);
+      publish(graph.states[equal], Graph::State::kFree);
+      freed.push_back(equal);
+      continue;
+    }
+    publish(graph.states[slot], Graph::State::kRemoved);
+    tombstones_.push_back(slot);
+    --graph.linked;
+  }
+  recycle(freed);
+  const std::size_t live = seen().rows->live.load();
+  const std::size_t most = std::max(kTombstonesKept, live / kTombstoneShare);
   // With no live row left, new ones would find nothing to link to.
-  if (rows_.size() == 0 || tombstones_.size() > most) repair();
+  if (live == 0 || tombstones_.size() > most) repair();
 }
 
-void HnswIndex::settle() {
+void HnswIndex::tidy() {
   if (!tombstones_.empty()) repair();
 }
 
 // Links the live neighbours of removed rows to each other and frees the removed rows' slots. Each
-// live row rewrites only its own links and reads only those of tombstones, so rows need no locks.
+// live row rewrites only its own links and reads only those of removed ones, so rows need no locks.
 void HnswIndex::repair() {
-  if (tombstones_.size() > rows_.size()) {  // little is left to mend
+  GraphView& view = own();
+  Graph& graph = *view.graph;
+  if (tombstones_.size() > view.rows->live.load()) {  // little is left to mend
     rebuild();
     return;
   }
-  std::vector<Slot> lost;
-  std::mutex lost_lock;
-  parallel_for(rows_.slots(), 0, 1024, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t s = begin; s < end; ++s) {
-      const auto slot = static_cast<Slot>(s);
-      if (rows_.label(slot) == kNoLabel) continue;
-      for (int level = 1; level <= levels_[slot]; ++level) repair_links(slot, level);
-      if (repair_links(slot, 0)) continue;
-      const std::lock_guard<std::mutex> lock(lost_lock);
-      lost.push_back(slot);
+  const std::size_t used = view.rows->used.load();
+  parallel_for(used, 0, 1024, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t slot = begin; slot < end; ++slot) {
+      if (graph.state(static_cast<Slot>(slot)) == Graph::State::kLinked) {
+        repair_links(view, static_cast<Slot>(slot));
+      }
     }
   });
-  free_tombstones();
-  choose_entry();
-  link_all(lost, 0);
-}
-
-void HnswIndex::rebuild() {
-  std::vector<Slot> live;
-  for (Slot slot = 0; slot < rows_.slots(); ++slot) {
-    if (rows_.label(slot) == kNoLabel) continue;
-    open_slot(slot, levels_[slot]);
-    live.push_back(slot);
-  }
-  free_tombstones();
-  entry_ = kNoSlot;
-  top_level_ = -1;
-  link_all(live, 0);
-}
-
-void HnswIndex::free_tombstones() {
-  for (const Slot slot : tombstones_) {
-    open_slot(slot, 0);
-    rows_.recycle(slot);
-  }
+  for (const Slot slot : tombstones_) publish(graph.states[slot], Graph::State::kFree);
+  recycle(tombstones_);
   tombstones_.clear();
-}
-
-// False when the row was among so many removed ones that its old links do not lead out.
-bool HnswIndex::repair_links(Slot slot, int level) {
-  const Slot* row = links(slot, level);
-  const std::size_t most = degree(level);
-  std::size_t count = 0;
-  bool dead = false;
-  for (; count < most && row[count] != kNoSlot; ++count) {
-    dead = dead || rows_.label(row[count]) == kNoLabel;
-  }
-  if (!dead) return true;
-  // Live rows reached through tombstones only; a chain of tombstones is followed to its end, within
-  // reason.
-  std::vector<Slot> found(row, row + count);
-  const std::size_t bound = 8 * most;
-  std::size_t i = 0;
-  for (; i < found.size() && found.size() < bound; ++i) {
-    if (rows_.label(found[i]) != kNoLabel) continue;
-    const Slot* next = links(found[i], level);
-    for (std::size_t j = 0; j < most && next[j] != kNoSlot; ++j) {
-      if (next[j] == slot) continue;
-      if (std::find(found.begin(), found.end(), next[j]) == found.end()) found.push_back(next[j]);
+  if (graph.state(graph.root) != Graph::State::kLinked) {
+    graph.root = kNoSlot;
+    for (Slot slot = 0; slot < used && graph.root == kNoSlot; ++slot) {
+      if (graph.state(slot) == Graph::State::kLinked) graph.root = slot;
     }
   }
-  const bool followed = i == found.size();
-  std::erase_if(found, [this](Slot s) { return rows_.label(s) == kNoLabel; });
-  return rewrite_links(slot, level, found) > 0 && followed;
+  const std::vector<Slot> lost = regrow_tree(graph);
+  choose_routers(graph);
+  for (const Slot slot : lost) {
+    if (!link_one(view, slot)) --graph.linked;
+  }
 }
 
-// The highest row that leads anywhere, or the only one there is.
-void HnswIndex::choose_entry() {
-  const auto leads = [this](Slot slot) {
-    return rows_.label(slot) != kNoLabel && (links(slot, 0)[0] != kNoSlot || rows_.size() == 1);
-  };
-  if (entry_ != kNoSlot && leads(entry_)) return;
-  entry_ = kNoSlot;
-  top_level_ = -1;
-  for (Slot slot = 0; slot < rows_.slots(); ++slot) {
-    if (!leads(slot) || levels_[slot] <= top_level_) continue;
-    entry_ = slot;
-    top_level_ = levels_[slot];
+// A new graph of the live rows, beside the old one that readers still walk.
+void HnswIndex::rebuild() {
+  auto next = std::make_unique<GraphView>(seen());
+  const Graph& old = *seen().graph;
+  next->graph = std::make_shared<Graph>(old.capacity, old.degree);
+  std::vector<Slot> live;
+  for (Slot slot = 0; slot < next->rows->used.load(); ++slot) {
+    Slot* row = next->graph->row(slot);
+    std::fill(row, row + next->graph->stride, kNoSlot);
+    if (next->rows->label(slot) != kNoLabel) live.push_back(slot);
   }
+  routers_from_ = 0;
+  link_all(*next, live, 0);
+  recycle(tombstones_);
+  tombstones_.clear();
+  show(std::move(next));
+}
+
+// Replaces links to removed rows by links to the live rows behind them. A chain of removed rows is
+// followed to its end, within reason.
+bool HnswIndex::repair_links(GraphView& view, Slot slot) {
+  const Graph& graph = *view.graph;
+  const auto removed = [&graph](Slot link) {
+    return graph.state(link & Graph::kSlotMask) != Graph::State::kLinked;
+  };
+  const Slot* row = graph.row(slot);
+  const Slot* const end = std::find(row, row + graph.degree, kNoSlot);
+  if (std::none_of(row, end, removed)) return true;
+  std::vector<Slot> found;
+  for (const Slot* link = row; link != end; ++link) found.push_back(*link & Graph::kSlotMask);
+  const std::size_t bound = 8 * graph.degree;
+  for (std::size_t i = 0; i < found.size() && found.size() < bound; ++i) {
+    if (!removed(found[i])) continue;
+    const Slot* next = graph.row(found[i]);
+    for (std::size_t j = 0; j < graph.degree && next[j] != kNoSlot; ++j) {
+      const Slot behind = next[j] & Graph::kSlotMask;
+      if (behind == slot) continue;
+      if (std::find(found.begin(), found.end(), behind) == found.end()) found.push_back(behind);
+    }
+  }
+  std::erase_if(found, removed);
+  return rewrite_links(view, slot, std::move(found), graph.degree) > 0;
+}
+
+// Marks a tree of links from the root to all rows that links lead to, and no other link. Returns
+// the rows they do not lead to, now unlinked.
+std::vector<Slot> HnswIndex::regrow_tree(Graph& graph) const {
+  std::vector<bool> reached(graph.capacity, false);
+  std::vector<Slot> queue;
+  if (graph.root != kNoSlot) {
+    reached[graph.root] = true;
+    queue.push_back(graph.root);
+  }
+  for (std::size_t i = 0; i < queue.size(); ++i) {
+    Slot* row = graph.row(queue[i]);
+    for (std::size_t j = 0; j < graph.degree && row[j] != kNoSlot; ++j) {
+      const Slot to = row[j] & Graph::kSlotMask;
+      publish(row[j], to | (reached[to] ? 0 : Graph::kTreeLink));
+      if (reached[to]) continue;
+      reached[to] = true;
+      queue.push_back(to);
+    }
+  }
+  std::vector<Slot> lost;
+  for (Slot slot = 0; slot < graph.capacity; ++slot) {
+    if (graph.state(slot) != Graph::State::kLinked || reached[slot]) continue;
+    lost.push_back(slot);
+    publish(graph.states[slot], Graph::State::kFree);
+  }
+  graph.linked = queue.size() + lost.size();
+  return lost;
+}
+
+std::pair<std::size_t, std::size_t> HnswIndex::reachable() {
+  const std::lock_guard<std::mutex> writer(writer_);
+  const Graph& graph = *seen().graph;
+  std::size_t linked = 0;
+  for (Slot slot = 0; slot < graph.capacity; ++slot) {
+    linked +=
+        graph.state(slot) == Graph::State::kLinked || graph.state(slot) == Graph::State::kRemoved;
+  }
+  std::vector<Slot> queue;
+  if (graph.root != kNoSlot) queue.push_back(graph.root);
+  for (std::size_t i = 0; i < queue.size() && queue.size() <= linked; ++i) {
+    const Slot* row = graph.row(queue[i]);
+    for (std::size_t j = 0; j < graph.degree && row[j] != kNoSlot; ++j) {
+      if (row[j] & Graph::kTreeLink) queue.push_back(row[j] & Graph::kSlotMask);
+    }
+  }
+  return {queue.size(), linked};
 }
 
 }  // namespace gapless

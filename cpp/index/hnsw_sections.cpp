@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstring>
 
 #include "core/error.h"
 #include "index/hnsw.h"
@@ -10,90 +11,174 @@ struct GraphHeader {
   std::uint64_t m;
   std::uint64_t ef_construction;
   std::uint64_t seed;
+  std::uint64_t root;
+  std::uint64_t centred_on;
+  std::uint64_t keeps_vectors;
+  char asked_codes[8];  // what the constructor was given
+  char codes[8];        // what is in use
+};
+
+// The header of the first version, whose graph had levels: its rows are linked anew.
+struct LevelledHeader {
+  std::uint64_t m;
+  std::uint64_t ef_construction;
+  std::uint64_t seed;
   std::uint64_t draws;
   std::uint64_t entry;
 };
 
+std::string text(const char (&padded)[8]) {
+  return std::string(padded, std::find(padded, padded + 8, '\0'));
+}
+
+void pad(const std::string& name, char (&to)[8]) {
+  std::fill(to, to + 8, '\0');
+  std::copy_n(name.begin(), std::min<std::size_t>(8, name.size()), to);
+}
+
 }  // namespace
 
 void HnswIndex::append_sections(SectionWriter& sections) const {
-  sections.record("graph",
-                  GraphHeader{options_.m, options_.ef_construction, options_.seed, draws_, entry_});
-  sections.borrow("levels", levels_.data(), rows_.slots());
-  sections.borrow("links", base_links_.data(), rows_.slots() * degree(0));
-  std::vector<char> upper;
-  for (Slot slot = 0; slot < rows_.slots(); ++slot) {
-    const auto* from = reinterpret_cast<const char*>(upper_links_[slot].get());
-    if (from != nullptr) {
-      upper.insert(upper.end(), from, from + levels_[slot] * options_.m * sizeof(Slot));
-    }
-  }
-  sections.own("uplinks", std::move(upper));
+  const GraphView& view = seen();
+  const Graph& graph = *view.graph;
+  const std::size_t used = view.rows->used.load();
+  GraphHeader header{options_.m,
+                     options_.ef_construction,
+                     options_.seed,
+                     graph.root,
+                     centred_on_,
+                     keeps_vectors(),
+                     {},
+                     {}};
+  pad(options_.codes, header.asked_codes);
+  pad(code_name(view.codes->kind()), header.codes);
+  sections.record("graph", header);
+  sections.borrow("states", graph.states.data(), used);
+  sections.borrow("links", graph.links.data(), used * graph.stride);
+  sections.borrow("chain", graph.chain.data(), used);
+  view.codes->append_sections(sections, used);
 }
 
 std::unique_ptr<HnswIndex> HnswIndex::restore(std::size_t dim, const SectionReader& reader) {
-  const auto header = reader.record<GraphHeader>("graph");
+  HnswOptions options;
+  const bool levelled = reader.need("graph").bytes == sizeof(LevelledHeader);
+  if (levelled) {
+    const auto header = reader.record<LevelledHeader>("graph");
+    options.m = header.m;
+    options.ef_construction = header.ef_construction;
+    options.seed = header.seed;
+  } else {
+    const auto header = reader.record<GraphHeader>("graph");
+    options = {header.m, header.ef_construction, header.seed, text(header.asked_codes),
+               header.keeps_vectors != 0};
+  }
   std::unique_ptr<HnswIndex> index;
   try {
-    index = std::make_unique<HnswIndex>(dim,
-                                        HnswOptions{header.m, header.ef_construction, header.seed});
+    index = std::make_unique<HnswIndex>(dim, options);
+    index->restore_rows(reader);
+    if (levelled) {
+      index->relink_rows();
+    } else {
+      index->restore_graph(reader);
+    }
   } catch (const InvalidArgument& error) {
     throw Corruption{"graph", error.what()};
   }
-  index->restore_rows(reader);
-  index->restore_graph(reader);
+  index->restore_alignment(reader);
   return index;
 }
 
-void HnswIndex::restore_graph(const SectionReader& reader) {
-  const auto header = reader.record<GraphHeader>("graph");
-  draws_ = header.draws;
-  const std::size_t slots = rows_.slots();
-  const auto* levels = reader.array<std::uint8_t>("levels", slots);
-  const auto* base = reader.array<Slot>("links", slots * degree(0));
-  std::size_t upper_levels = 0;
-  for (std::size_t slot = 0; slot < slots; ++slot) upper_levels += levels[slot];
-  const auto* upper = reader.array<Slot>("uplinks", upper_levels * options_.m);
+// Codes and links for rows that have come without.
+void HnswIndex::relink_rows() {
+  std::vector<float> units;
+  std::vector<Slot> slots;
+  const RowTable& rows = *seen().rows;
+  for (Slot slot = 0; slot < rows.used.load(); ++slot) {
+    if (rows.label(slot) == kNoLabel) continue;
+    slots.push_back(slot);
+    units.insert(units.end(), rows.vector(slot), rows.vector(slot) + dim());
+  }
+  auto next = std::make_unique<GraphView>(seen());
+  next->codes = make_codes(next->codes->kind(), next->rows, std::vector<float>(dim(), 0.0f));
+  next->graph = std::make_shared<Graph>(next->rows->capacity, next->graph->degree);
+  show(std::move(next));
+  if (slots.empty()) return;
+  prepare(units.data(), slots.size(), slots.size());
+  store(slots, units.data(), 0);
+  link(slots, 0);
+  settle(0);
+}
 
-  levels_.resize(slots, 0);
-  base_links_.resize(slots * degree(0), kNoSlot);
-  upper_links_.resize(slots);
-  const auto check = [&](const char* section, Slot slot, const Slot* row, int level) {
-    const Slot* const end = row + degree(level);
-    const Slot* const used = std::find(row, end, kNoSlot);
-    if (std::any_of(used, end, [](Slot link) { return link != kNoSlot; })) {
-      throw Corruption{section, "slot " + std::to_string(slot) + " has links after their end"};
-    }
-    for (const Slot* link = row; link != used; ++link) {
-      const bool there = *link < slots && *link != slot && rows_.label(*link) != kNoLabel &&
-                         levels[*link] >= level && std::find(row, link, *link) == link;
-      if (there) continue;
-      throw Corruption{section, "slot " + std::to_string(slot) + " links to " +
-                                    std::to_string(*link) + ", itself, twice, or not on level " +
-                                    std::to_string(level)};
-    }
+void HnswIndex::restore_graph(const SectionReader& reader) {
+  using State = Graph::State;
+  const auto header = reader.record<GraphHeader>("graph");
+  auto next = std::make_unique<GraphView>(seen());
+  const RowTable& rows = *next->rows;
+  const std::size_t used = rows.used.load();
+  const CodeKind kind = code_kind(text(header.codes));
+  if (kind == CodeKind::kF32 && !keeps_vectors()) throw Corruption{"graph", "f32 without rows"};
+  next->codes = restore_codes(kind, next->rows, reader, used);
+  next->graph = std::make_shared<Graph>(rows.capacity, next->graph->degree);
+  Graph& graph = *next->graph;
+  const auto* states = reader.array<State>("states", used);
+  const auto* links = reader.array<Slot>("links", used * graph.stride);
+  const auto* chain = reader.array<Slot>("chain", used);
+  std::copy_n(states, used, graph.states.data());
+  std::copy_n(links, used * graph.stride, graph.links.data());
+  std::copy_n(chain, used, graph.chain.data());
+
+  const auto fail = [](const char* section, Slot slot, const char* what) {
+    throw Corruption{section, "slot " + std::to_string(slot) + " " + what};
   };
-  for (Slot slot = 0; slot < slots; ++slot) {
-    const int level = levels[slot];
-    if (level > kMaxLevel) throw Corruption{"levels", "level " + std::to_string(level)};
-    levels_[slot] = levels[slot];
-    const Slot* row = base + slot * degree(0);
-    check("links", slot, row, 0);
-    std::copy(row, row + degree(0), links(slot, 0));
-    if (level == 0) continue;
-    const std::size_t size = static_cast<std::size_t>(level) * options_.m;
-    for (int l = 1; l <= level; ++l) check("uplinks", slot, upper + (l - 1) * options_.m, l);
-    upper_links_[slot] = std::make_unique<Slot[]>(size);
-    std::copy(upper, upper + size, upper_links_[slot].get());
-    upper += size;
+  std::size_t chained = 0;
+  for (Slot slot = 0; slot < used; ++slot) {
+    const bool labelled = rows.label(slot) != kNoLabel;
+    if (states[slot] != (labelled ? states[slot] : State::kFree) ||
+        (labelled && states[slot] != State::kLinked && states[slot] != State::kChained)) {
+      fail("states", slot, "has a state that its label contradicts");
+    }
+    graph.linked += states[slot] == State::kLinked;
+    chained += states[slot] == State::kChained;
+    if (states[slot] != State::kLinked) continue;
+    const Slot* row = graph.row(slot);
+    const Slot* const end = row + graph.degree;
+    const Slot* const last = std::find(row, end, kNoSlot);
+    if (std::any_of(last, end, [](Slot link) { return link != kNoSlot; })) {
+      fail("links", slot, "has links after their end");
+    }
+    for (const Slot* link = row; link != last; ++link) {
+      const Slot to = *link & ~Graph::kTreeLink;
+      if (to >= used || to == slot || states[to] != State::kLinked) {
+        fail("links", slot, "links to itself or to what is no linked row");
+      }
+    }
   }
-  if (rows_.size() == 0) return;
-  if (header.entry >= slots || rows_.label(static_cast<Slot>(header.entry)) == kNoLabel) {
-    throw Corruption{"graph",
-                     "the entry is slot " + std::to_string(header.entry) + ", which holds no row"};
+  // Every chained row must hang behind one linked row, once.
+  std::size_t hanging = 0;
+  for (Slot slot = 0; slot < used; ++slot) {
+    if (states[slot] != State::kLinked) continue;
+    for (Slot equal = chain[slot]; equal != kNoSlot; equal = chain[equal]) {
+      if (equal >= used || states[equal] != State::kChained || ++hanging > chained) {
+        fail("chain", slot, "leads to what is no row equal to it");
+      }
+      graph.row(equal)[0] = slot;
+    }
   }
-  entry_ = static_cast<Slot>(header.entry);
-  top_level_ = levels_[entry_];
+  if (hanging != chained) throw Corruption{"chain", "rows hang behind no linked row"};
+  if (graph.linked > 0) {
+    if (header.root >= used || states[header.root] != State::kLinked) {
+      throw Corruption{
+          "graph", "the root is slot " + std::to_string(header.root) + ", which is no linked row"};
+    }
+    graph.root = static_cast<Slot>(header.root);
+    const std::vector<Slot> lost = regrow_tree(graph);
+    if (!lost.empty()) fail("links", lost.front(), "cannot be reached from the root");
+    choose_routers(graph);
+  }
+  routers_from_ = graph.linked;
+  centred_on_ = header.centred_on;
+  show(std::move(next));
+  settle(0);
 }
 
 }  // namespace gapless

@@ -2,24 +2,21 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <numeric>
 
 #include "core/error.h"
 #include "core/thread_pool.h"
-#include "index/flat.h"
-#include "index/hnsw.h"
+#include "index/unit_rows.h"
 #include "kernels/kernels.h"
 
 namespace gapless {
 namespace {
 
-// Rows added under one hold of the lock: searches pass between two such pieces of a large add.
-constexpr std::size_t kRowsPerLock = 4096;
 constexpr std::size_t kMaxDim = 1 << 16;
-
-using ReadLock = std::shared_lock<FairSharedMutex>;
-using WriteLock = std::unique_lock<FairSharedMutex>;
+constexpr std::size_t kSampleRows = 4096;  // that prepare() is given
+constexpr std::size_t kGrain = 256;        // rows a thread takes at a time
 
 void check_unique(const Label* labels, std::size_t count) {
   std::vector<Label> sorted(labels, labels + count);
@@ -38,42 +35,217 @@ void check_unique(const Label* labels, std::size_t count) {
   }
 }
 
-}  // namespace
-
-void Scorer::operator()(const Slot* slots, std::size_t count, float* scores, float* scratch) const {
-  kernels().dot_gather(query, rows.vectors(), rows.stride(), rows.dim(), slots, count, scores);
-  if (scales == nullptr) return;
-  for (std::size_t i = 0; i < count; ++i) scratch[i] = scales[slots[i]];
-  kernels().affine_score(scores, c, scratch, count);
+void fill_r(AlignedRows& aligned, const RowTable& rows, std::size_t threads,
+            const std::function<void(Slot, float*)>& decode) {
+  const std::size_t used = rows.used.load();
+  parallel_for(used, threads, kGrain, [&](std::size_t begin, std::size_t end) {
+    std::vector<float> decoded(rows.dim);
+    for (std::size_t s = begin; s < end; ++s) {
+      const auto slot = static_cast<Slot>(s);
+      if (!rows.has_vectors) decode(slot, decoded.data());
+      aligned.r[slot] =
+          aligned.alignment->scale(rows.has_vectors ? rows.vector(slot) : decoded.data());
+    }
+  });
 }
 
-Index::Index(std::size_t dim) : rows_(dim) {
+}  // namespace
+
+Index::Index(std::size_t dim, bool keep_vectors) : dim_(dim), keep_vectors_(keep_vectors) {
   if (dim == 0 || dim > kMaxDim) {
     throw InvalidArgument("dim is " + std::to_string(dim) + "; it must be 1 to " +
                           std::to_string(kMaxDim));
   }
 }
 
-std::size_t Index::size() const {
-  const ReadLock lock(mutex_);
-  return rows_.size();
+Index::~Index() { delete view_.load(); }
+
+void Index::start(std::unique_ptr<IndexView> view) {
+  view->rows = rows_with_room(0);
+  view->table = std::make_shared<LabelTable>(0);
+  view_.store(view.release());
 }
 
-std::size_t Index::memory_bytes() const {
-  const ReadLock lock(mutex_);
-  return rows_.memory_bytes() + scales_.bytes() + structure_bytes();
+std::unique_ptr<RowTable> Index::rows_with_room(std::size_t slots) const {
+  return std::make_unique<RowTable>(dim_, slots, keep_vectors_);
+}
+
+std::size_t Index::size() const {
+  const Epoch::Guard guard(epoch_);
+  return view().rows->live.load();
+}
+
+MemoryUse Index::memory() const {
+  const Epoch::Guard guard(epoch_);
+  MemoryUse use;
+  use.vectors = view().rows->vectors.bytes();
+  use.labels = view().rows->bytes() + view().table->bytes();
+  if (view().aligned) use.alignment = view().aligned->r.bytes();
+  add_memory(view(), use);
+  return use;
 }
 
 std::vector<Label> Index::labels() const {
-  const ReadLock lock(mutex_);
-  return rows_.sorted_labels();
+  const Epoch::Guard guard(epoch_);
+  const RowTable& rows = *view().rows;
+  std::vector<Label> found;
+  found.reserve(rows.live.load());
+  const std::size_t used = rows.used.load();
+  for (std::size_t slot = 0; slot < used; ++slot) {
+    const Label label = rows.label(static_cast<Slot>(slot));
+    if (label != kNoLabel) found.push_back(label);
+  }
+  std::sort(found.begin(), found.end());
+  found.erase(std::unique(found.begin(), found.end()), found.end());  // one on its way
+  return found;
+}
+
+void Index::show(std::unique_ptr<IndexView> next) {
+  const std::unique_ptr<IndexView> old(view_.exchange(next.release(), std::memory_order_seq_cst));
+  epoch_.synchronize();
+}
+
+void Index::recycle(const std::vector<Slot>& slots) {
+  retired_.insert(retired_.end(), slots.begin(), slots.end());
+}
+
+void Index::move_label(Slot from, Slot to) {
+  RowTable& rows = *writable().rows;
+  const Label label = rows.label(from);
+  publish(rows.labels[to], label);
+  rows.set_live(to, true);
+  writable().table->move(label, from, to);
+  rows.set_live(from, false);
+  publish(rows.labels[from], kNoLabel);
+}
+
+// Makes room for `count` more rows. Changes nothing when it fails.
+void Index::make_room(std::size_t count) {
+  const RowTable& rows = *view().rows;
+  const std::size_t spare = free_.size() + retired_.size();
+  const std::size_t slots = rows.used.load() + (count > spare ? count - spare : 0);
+  if (slots >= kMaxSlots) throw InvalidArgument("an index holds at most 2^30 rows");
+  if (slots <= rows.capacity && view().table->has_room(count)) return;
+  std::unique_ptr<IndexView> next = copy_view();
+  if (slots > rows.capacity) {
+    std::vector<Slot> kept;
+    kept.reserve(rows.used.load());
+    for (Slot slot = 0; slot < rows.used.load(); ++slot) {
+      if (!renumbers() || rows.label(slot) != kNoLabel) kept.push_back(slot);
+    }
+    const std::size_t need = kept.size() + slots - rows.used.load();
+    const std::size_t capacity = std::max(need, kept.size() + kept.size() / 2);
+    std::unique_ptr<RowTable> larger = rows_with_room(capacity);
+    larger->copy(rows, kept);
+    next->rows = std::move(larger);
+    if (next->aligned) {
+      auto aligned = std::make_shared<AlignedRows>();
+      aligned->alignment = next->aligned->alignment;
+      aligned->r.resize(capacity, 1.0f);
+      for (std::size_t i = 0; i < kept.size(); ++i) aligned->r[i] = view().r()[kept[i]];
+      next->aligned = std::move(aligned);
+    }
+    grow(*next, kept);
+  }
+  const std::size_t live = rows.live.load();
+  next->table = std::make_shared<LabelTable>(std::max(live + count, live + live / 2));
+  for (Slot slot = 0; slot < next->rows->used.load(); ++slot) {
+    const Label label = next->rows->label(slot);
+    if (label != kNoLabel) next->table->add(label, slot);
+  }
+  show(std::move(next));
+}
+
+// Puts rows into slots, without labels yet.
+std::vector<Slot> Index::put(const float* vectors, std::size_t count, std::size_t threads) {
+  if (free_.size() < count && !retired_.empty()) {
+    epoch_.synchronize();
+    free_.insert(free_.end(), retired_.begin(), retired_.end());
+    retired_.clear();
+  }
+  IndexView& to = writable();
+  std::vector<Slot> slots(count);
+  std::vector<float> units(count * dim_);
+  std::size_t used = to.rows->used.load();
+  for (Slot& slot : slots) {
+    if (free_.empty()) {
+      slot = static_cast<Slot>(used++);
+    } else {
+      slot = free_.back();
+      free_.pop_back();
+    }
+  }
+  parallel_for(count, threads, kGrain, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i) {
+      float* unit = units.data() + i * dim_;
+      kernels().normalise(vectors + i * dim_, unit, dim_);
+      if (keep_vectors_) {
+        float* row = to.rows->vectors.data() + slots[i] * to.rows->stride;
+        std::memcpy(row, unit, dim_ * sizeof(float));
+        std::fill(row + dim_, row + to.rows->stride, 0.0f);
+      }
+      if (to.aligned) to.aligned->r[slots[i]] = to.aligned->alignment->scale(unit);
+    }
+  });
+  try {
+    store(slots, units.data(), threads);
+    to.rows->used.store(used, std::memory_order_release);
+    link(slots, threads);
+  } catch (...) {
+    to.rows->used.store(used, std::memory_order_release);
+    erase(slots);
+    throw;
+  }
+  return slots;
+}
+
+// Puts rows under labels, in place of those that the labels have. The caller holds writer_ and has
+// checked everything.
+void Index::replace(const Label* labels, const float* vectors, std::size_t count,
+                    std::size_t threads) {
+  if (count == 0) return;
+  {
+    const std::size_t sampled = std::min(count, kSampleRows);
+    std::vector<float> units(sampled * dim_);
+    for (std::size_t i = 0; i < sampled; ++i) {
+      const std::size_t row = i * count / sampled;
+      kernels().normalise(vectors + row * dim_, units.data() + i * dim_, dim_);
+    }
+    prepare(units.data(), sampled, count);
+  }
+  const std::size_t piece = rows_at_once(count);
+  make_room(piece >= count ? count : std::max(piece, count - std::min(count, free_.size())));
+  for (std::size_t begin = 0; begin < count; begin += piece) {
+    const std::size_t end = std::min(count, begin + piece);
+    make_room(end - begin);
+    const std::vector<Slot> slots = put(vectors + begin * dim_, end - begin, threads);
+    RowTable& rows = *writable().rows;
+    std::vector<Slot> dropped;
+    for (std::size_t i = begin; i < end; ++i) {
+      const Slot slot = slots[i - begin];
+      const Slot old = view().slot(labels[i]);
+      next_label_ = std::max(next_label_, labels[i] + 1);
+      publish(rows.labels[slot], labels[i]);
+      rows.set_live(slot, true);
+      if (old == kNoSlot) {
+        writable().table->add(labels[i], slot);
+        rows.live.fetch_add(1);
+      } else {
+        writable().table->move(labels[i], old, slot);
+        rows.set_live(old, false);
+        publish(rows.labels[old], kNoLabel);
+        dropped.push_back(old);
+      }
+    }
+    if (!dropped.empty()) erase(dropped);
+  }
+  settle(threads);
 }
 
 std::vector<Label> Index::add(const float* vectors, std::size_t count, const Label* labels,
                               std::size_t threads) {
   const std::lock_guard<std::mutex> writer(writer_);
-  std::vector<float> unit(count * dim());
-  unit_rows(vectors, count, dim(), unit.data());
+  check_rows(vectors, count, dim_, threads);
   std::vector<Label> given(count);
   if (labels == nullptr) {
     if (count > static_cast<std::size_t>(std::numeric_limits<Label>::max() - next_label_)) {
@@ -84,21 +256,20 @@ std::vector<Label> Index::add(const float* vectors, std::size_t count, const Lab
   } else {
     std::copy(labels, labels + count, given.begin());
     check_unique(labels, count);
-    // Only writers change labels, and this one holds the writers' lock: no other is needed to look.
     for (const Label label : given) {
-      if (rows_.slot(label) == kNoSlot) continue;
+      if (view().slot(label) == kNoSlot) continue;
       throw DuplicateId("id " + std::to_string(label) +
                         " is in the index already; use update() to replace its row");
     }
   }
-  replace(given.data(), unit.data(), count, threads);
+  replace(given.data(), vectors, count, threads);
   return given;
 }
 
 void Index::check_present(const Label* labels, std::size_t count) const {
   check_unique(labels, count);
   for (std::size_t i = 0; i < count; ++i) {
-    if (rows_.slot(labels[i]) == kNoSlot) {
+    if (view().slot(labels[i]) == kNoSlot) {
       throw UnknownId("id " + std::to_string(labels[i]) + " is not in the index; nothing was done");
     }
   }
@@ -107,94 +278,50 @@ void Index::check_present(const Label* labels, std::size_t count) const {
 void Index::remove(const Label* labels, std::size_t count) {
   const std::lock_guard<std::mutex> writer(writer_);
   check_present(labels, count);
-  const WriteLock lock(mutex_);
-  std::vector<Slot> slots;
-  slots.reserve(count);
-  make_room(rows_.slots(), count);
-  for (std::size_t i = 0; i < count; ++i) slots.push_back(rows_.drop(labels[i]));
-  erase(slots);
+  RowTable& rows = *writable().rows;
+  std::vector<Slot> slots(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    slots[i] = view().slot(labels[i]);
+    writable().table->remove(labels[i], slots[i]);
+    rows.set_live(slots[i], false);
+    publish(rows.labels[slots[i]], kNoLabel);
+  }
+  rows.live.fetch_sub(count);
+  if (count > 0) erase(slots);
 }
 
 void Index::update(const Label* labels, const float* vectors, std::size_t count,
                    std::size_t threads) {
   const std::lock_guard<std::mutex> writer(writer_);
-  std::vector<float> unit(count * dim());
-  unit_rows(vectors, count, dim(), unit.data());
+  check_rows(vectors, count, dim_, threads);
   check_present(labels, count);
-  replace(labels, unit.data(), count, threads);
-}
-
-// Puts rows under labels, in place of those that the labels have. The caller holds writer_.
-void Index::replace(const Label* labels, const float* unit, std::size_t count,
-                    std::size_t threads) {
-  const auto present = static_cast<std::size_t>(std::count_if(
-      labels, labels + count, [this](Label label) { return rows_.slot(label) != kNoSlot; }));
-  const std::size_t fresh = erase_frees_slots() ? count - present : count;
-  for (std::size_t begin = 0; begin < count; begin += kRowsPerLock) {
-    const std::size_t end = std::min(count, begin + kRowsPerLock);
-    const WriteLock lock(mutex_);
-    std::vector<Slot> dropped;
-    std::vector<Slot> slots;
-    dropped.reserve(end - begin);
-    slots.reserve(end - begin);
-    const std::size_t after = rows_.slots_after(begin == 0 ? fresh : 0);
-    make_room(after, 2 * (end - begin));  // those replaced, and the new ones should they fail
-    if (alignment_) scales_.resize(after, 1.0f);
-    if (begin == 0) rows_.reserve(fresh);
-    for (std::size_t i = begin; i < end; ++i) {
-      if (rows_.slot(labels[i]) != kNoSlot) dropped.push_back(rows_.drop(labels[i]));
-    }
-    if (!dropped.empty()) erase(dropped);
-    for (std::size_t i = begin; i < end; ++i) {
-      slots.push_back(rows_.put(labels[i], unit + i * dim()));
-      next_label_ = std::max(next_label_, labels[i] + 1);
-    }
-    try {
-      rescale(slots, threads);
-      insert(slots, threads);
-    } catch (...) {  // out of memory: rows that no search would find must not stay
-      for (std::size_t i = begin; i < end; ++i) rows_.drop(labels[i]);
-      erase(slots);
-      throw;
-    }
-  }
-}
-
-void Index::rescale(const std::vector<Slot>& slots, std::size_t threads) {
-  if (!alignment_) return;
-  parallel_for(slots.size(), threads, 256, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t i = begin; i < end; ++i) {
-      scales_[slots[i]] = alignment_->scale(rows_.vector(slots[i]));
-    }
-  });
+  replace(labels, vectors, count, threads);
 }
 
 void Index::set_alignment(AlignmentPtr alignment) {
   const std::lock_guard<std::mutex> writer(writer_);
   if (alignment) alignment->check_rows(dim());
-  // The pass over the rows runs beside searches; they wait only for the swap.
-  Buffer<float> scales;
+  std::unique_ptr<IndexView> next = copy_view();
+  next->aligned.reset();
   if (alignment) {
-    scales.resize(rows_.slots(), 1.0f);
-    parallel_for(rows_.slots(), 0, 256, [&](std::size_t begin, std::size_t end) {
-      for (std::size_t slot = begin; slot < end; ++slot) {
-        scales[slot] = alignment->scale(rows_.vector(static_cast<Slot>(slot)));
-      }
-    });
+    next->aligned = std::make_shared<AlignedRows>();
+    next->aligned->alignment = std::move(alignment);
+    next->aligned->r.resize(next->rows->capacity, 1.0f);
+    fill_r(*next->aligned, *next->rows, 0,
+           [this](Slot slot, float* unit) { decode(view(), slot, unit); });
   }
-  const WriteLock lock(mutex_);
-  alignment_ = std::move(alignment);
-  scales_ = std::move(scales);
+  show(std::move(next));
 }
 
 AlignmentPtr Index::alignment() const {
-  const ReadLock lock(mutex_);
-  return alignment_;
+  const Epoch::Guard guard(epoch_);
+  return view().aligned ? view().aligned->alignment : nullptr;
 }
 
-PreparedQuery Index::prepare(const float* query, std::size_t query_dim, const std::string& modality,
-                             std::size_t position) const {
-  const std::size_t wanted = alignment_ ? alignment_->query_dim(modality, dim()) : dim();
+PreparedQuery Index::prepare_query(const IndexView& from, const float* query, std::size_t query_dim,
+                                   const std::string& modality, std::size_t position) const {
+  const Alignment* alignment = from.alignment();
+  const std::size_t wanted = alignment != nullptr ? alignment->query_dim(modality, dim()) : dim();
   if (query_dim != wanted) {
     throw InvalidVector("a query has " + std::to_string(query_dim) + " dims, the index takes " +
                         std::to_string(wanted) + "; use the encoder that made the rows");
@@ -206,122 +333,100 @@ PreparedQuery Index::prepare(const float* query, std::size_t query_dim, const st
     throw InvalidVector("query " + std::to_string(position) +
                         " is zero or holds NaN or infinity; a direction is needed");
   }
-  if (!alignment_) return ready;
-  return alignment_->prepare(ready.vector.data(), modality, dim());
+  if (alignment == nullptr) return ready;
+  return alignment->prepare(ready.vector.data(), modality, dim());
 }
 
 void Index::search(const float* queries, std::size_t query_dim, std::size_t count,
                    const SearchOptions& options, float* scores, Label* labels) const {
   if (options.k == 0) throw InvalidArgument("k is 0; ask for at least 1 result");
-  const ReadLock lock(mutex_);
+  if (options.recall != 0.0 && !(options.recall > 0.0 && options.recall < 1.0)) {
+    throw InvalidArgument("recall is " + std::to_string(options.recall) +
+                          "; it must lie between 0 and 1, as in recall=0.95");
+  }
+  if (options.exact_scores && !keep_vectors_) {
+    throw InvalidArgument(
+        "exact_scores needs the f32 rows and this index keeps none; make it with keep_f32=True");
+  }
+  const Epoch::Guard guard(epoch_);
+  const IndexView& seen = view();
   std::vector<PreparedQuery> prepared;
   prepared.reserve(count);
   for (std::size_t i = 0; i < count; ++i) {
-    prepared.push_back(prepare(queries + i * query_dim, query_dim, options.query_modality, i));
+    prepared.push_back(
+        prepare_query(seen, queries + i * query_dim, query_dim, options.query_modality, i));
   }
   if (options.filter == nullptr) {
-    search_rows(prepared, nullptr, options, scores, labels);
+    search_rows(seen, prepared, nullptr, options, scores, labels);
   } else {
-    const SlotFilter filter(*options.filter, rows_);
-    search_rows(prepared, &filter, options, scores, labels);
+    const SlotFilter filter(*options.filter, seen);
+    search_rows(seen, prepared, &filter, options, scores, labels);
   }
 }
 
-void Index::scan(const PreparedQuery& query, const std::vector<Slot>& slots, TopK& best) const {
+void Index::scan(const IndexView& from, const PreparedQuery& query, const std::vector<Slot>& slots,
+                 TopK& best) const {
   constexpr std::size_t kBlock = 256;
-  const Scorer score_slots = scorer(query);
   float scores[kBlock];
-  float scratch[kBlock];
   for (std::size_t begin = 0; begin < slots.size(); begin += kBlock) {
     const std::size_t count = std::min(kBlock, slots.size() - begin);
-    score_slots(slots.data() + begin, count, scores, scratch);
+    score_rows(from, query, slots.data() + begin, count, scores);
     for (std::size_t i = 0; i < count; ++i) {
-      if (scores[i] >= best.threshold()) best.push({scores[i], rows_.label(slots[begin + i])});
+      if (!(scores[i] >= best.threshold())) continue;
+      const Label label = from.rows->label(slots[begin + i]);
+      if (label != kNoLabel) best.push({scores[i], label});
     }
   }
+}
+
+void Index::score_rows(const IndexView& from, const PreparedQuery& query, const Slot* slots,
+                       std::size_t count, float* scores) const {
+  const RowTable& rows = *from.rows;
+  kernels().dot_gather(query.vector.data(), rows.vectors.data(), rows.stride, rows.dim, slots,
+                       count, scores);
+  const float* r = from.r();
+  if (r == nullptr) return;
+  for (std::size_t i = 0; i < count; ++i) scores[i] = (scores[i] + query.c) * r[slots[i]];
+}
+
+void Index::decode(const IndexView& from, Slot slot, float* unit) const {
+  std::copy_n(from.rows->vector(slot), dim(), unit);
 }
 
 void Index::score(const float* query, std::size_t query_dim, const std::string& query_modality,
                   const Label* labels, std::size_t count, float* scores) const {
-  const ReadLock lock(mutex_);
-  const PreparedQuery prepared = prepare(query, query_dim, query_modality);
+  const Epoch::Guard guard(epoch_);
+  const IndexView& seen = view();
+  const PreparedQuery prepared = prepare_query(seen, query, query_dim, query_modality);
   std::vector<Slot> slots;
   std::vector<std::size_t> places;
   for (std::size_t i = 0; i < count; ++i) {
     scores[i] = std::numeric_limits<float>::quiet_NaN();
-    const Slot slot = labels[i] < 0 ? kNoSlot : rows_.slot(labels[i]);
+    const Slot slot = seen.slot(labels[i]);
     if (slot == kNoSlot) continue;
     slots.push_back(slot);
     places.push_back(i);
   }
-  std::vector<float> found(2 * slots.size());
-  scorer(prepared)(slots.data(), slots.size(), found.data(), found.data() + slots.size());
+  std::vector<float> found(slots.size());
+  score_rows(seen, prepared, slots.data(), slots.size(), found.data());
   for (std::size_t i = 0; i < slots.size(); ++i) scores[places[i]] = found[i];
 }
 
 void Index::contains(const Label* labels, std::size_t count, bool* found) const {
-  const ReadLock lock(mutex_);
-  for (std::size_t i = 0; i < count; ++i) {
-    found[i] = labels[i] >= 0 && rows_.slot(labels[i]) != kNoSlot;
-  }
+  const Epoch::Guard guard(epoch_);
+  for (std::size_t i = 0; i < count; ++i) found[i] = view().slot(labels[i]) != kNoSlot;
 }
 
 void Index::vectors(const Label* labels, std::size_t count, float* out) const {
-  const ReadLock lock(mutex_);
+  const Epoch::Guard guard(epoch_);
+  const IndexView& seen = view();
   for (std::size_t i = 0; i < count; ++i) {
-    const Slot slot = labels[i] < 0 ? kNoSlot : rows_.slot(labels[i]);
+    const Slot slot = seen.slot(labels[i]);
     if (slot == kNoSlot) {
       throw UnknownId("id " + std::to_string(labels[i]) + " is not in the index");
     }
-    const float* row = rows_.vector(slot);
-    std::copy(row, row + dim(), out + i * dim());
+    decode(seen, slot, out + i * dim());
   }
-}
-
-void Index::save(const std::function<void(const Sections&)>& write) {
-  const std::lock_guard<std::mutex> writer(writer_);
-  {
-    const WriteLock lock(mutex_);
-    settle();
-  }
-  SectionWriter sections;
-  sections.record("index", IndexHeader{dim(), rows_.slots(), next_label_});
-  sections.borrow("labels", rows_.labels(), rows_.slots());
-  sections.borrow("vectors", rows_.vectors(), rows_.slots() * rows_.stride());
-  if (alignment_) sections.own("align", pack_alignment(*alignment_));
-  append_sections(sections);
-  write(sections.sections());
-}
-
-void Index::restore_rows(const SectionReader& reader) {
-  const auto header = reader.record<IndexHeader>("index");
-  const std::size_t slots = header.slots;
-  if (slots > reader.need("labels").bytes / sizeof(Label)) {
-    throw Corruption{"index", "more slots than labels"};
-  }
-  rows_.restore(reader.array<float>("vectors", slots * rows_.stride()),
-                reader.array<Label>("labels", slots), slots);
-  if (header.next_label < 0) throw Corruption{"index", "the next label is negative"};
-  next_label_ = header.next_label;
-  for (const Label label : rows_.sorted_labels()) next_label_ = std::max(next_label_, label + 1);
-  const Section* align = reader.find("align");
-  if (align == nullptr) return;
-  try {
-    set_alignment(unpack_alignment(*align));
-  } catch (const InvalidArgument& error) {
-    throw Corruption{"align", error.what()};
-  }
-}
-
-std::unique_ptr<Index> restore_index(const std::string& kind, const Sections& sections) {
-  const SectionReader reader(sections);
-  const auto header = reader.record<IndexHeader>("index");
-  if (header.dim == 0 || header.dim > kMaxDim) {
-    throw Corruption{"index", "dim is " + std::to_string(header.dim)};
-  }
-  if (kind == FlatIndex::kKind) return FlatIndex::restore(header.dim, reader);
-  if (kind == HnswIndex::kKind) return HnswIndex::restore(header.dim, reader);
-  throw Corruption{"header", "holds '" + kind + "', which is no index this version knows"};
 }
 
 }  // namespace gapless

@@ -1,20 +1,19 @@
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <shared_mutex>
 #include <string>
 #include <vector>
 
-#include "core/buffer.h"
-#include "core/fair_shared_mutex.h"
+#include "core/epoch.h"
 #include "core/section.h"
 #include "core/types.h"
 #include "index/alignment.h"
 #include "index/filter.h"
-#include "index/row_store.h"
+#include "index/index_view.h"
 #include "index/sections.h"
 #include "index/top_k.h"
 
@@ -23,36 +22,39 @@ namespace gapless {
 struct SearchOptions {
   std::size_t k = 10;
   std::size_t ef = 0;          // effort of a graph search; 0 = its default
+  double recall = 0.0;         // or the recall wanted of it, in (0, 1); 0 = by ef
   std::string query_modality;  // picks the alignment's query map; empty = none
   const Filter* filter = nullptr;
-  std::size_t threads = 0;  // 0 = all cores for a batch, the calling thread for one query
+  std::size_t threads = 0;    // 0 = all cores for a batch, the calling thread for one query
+  bool exact_scores = false;  // rescore what was found from the f32 rows
 };
 
-// A row's scores all come from here: (dot + c) * r, with r = 1 for every row when not aligned.
-struct Scorer {
-  const RowStore& rows;
-  const float* scales;  // r by slot, or null
-  const float* query;
-  float c;
-
-  // Scores of `count` slots; `scratch` has room for `count` floats.
-  void operator()(const Slot* slots, std::size_t count, float* scores, float* scratch) const;
+// Bytes by purpose. What a search walks through is all but `vectors`.
+struct MemoryUse {
+  std::size_t vectors = 0;  // f32 rows
+  std::size_t codes = 0;
+  std::size_t graph = 0;
+  std::size_t labels = 0;  // ids and the way from id to row
+  std::size_t alignment = 0;
+  std::size_t total() const { return vectors + codes + graph + labels + alignment; }
 };
 
 // Unit rows under labels, searched by aligned cosine. Any number of threads may search beside one
-// that writes; writers take turns. A write checks all its arguments before it changes anything.
-// Call order is free. A process that forks while another of its threads is inside an index must not
-// use that index in the child: its lock is never released there. Derived classes keep the structure
-// that finds rows; this class keeps the rows, the alignment and the lock.
+// that writes, and none waits for it: what a reader sees is published whole and stays until the
+// last reader has left (core/epoch.h). Writers take turns. A write checks all its arguments before
+// it changes anything. A process that forks while another of its threads is inside an index must
+// not write to that index in the child. Derived classes keep the structure that finds rows; this
+// class keeps the rows, the alignment and what readers see.
 class Index {
  public:
-  virtual ~Index() = default;
+  virtual ~Index();
   Index(const Index&) = delete;
   Index& operator=(const Index&) = delete;
 
-  std::size_t dim() const { return rows_.dim(); }
+  std::size_t dim() const { return dim_; }
+  bool keeps_vectors() const { return keep_vectors_; }
   std::size_t size() const;
-  std::size_t memory_bytes() const;
+  MemoryUse memory() const;
   std::vector<Label> labels() const;  // ascending
 
   // Adds rows of dim() floats of any length. Without labels, numbers them on from the largest label
@@ -65,7 +67,7 @@ class Index {
   // (count, k) scores and labels, best first, short rows padded with kNoScore and kNoLabel.
   void search(const float* queries, std::size_t query_dim, std::size_t count,
               const SearchOptions& options, float* scores, Label* labels) const;
-  // Exact aligned scores of given labels; NaN where there is no row.
+  // Aligned scores of given labels from the best rows kept; NaN where there is no row.
   void score(const float* query, std::size_t query_dim, const std::string& query_modality,
              const Label* labels, std::size_t count, float* scores) const;
   void contains(const Label* labels, std::size_t count, bool* found) const;
@@ -79,44 +81,75 @@ class Index {
   void save(const std::function<void(const Sections&)>& write);
 
  protected:
-  explicit Index(std::size_t dim);
+  Index(std::size_t dim, bool keep_vectors);
+  // The first thing of every constructor of a derived class.
+  void start(std::unique_ptr<IndexView> view);
 
-  // All with the lock held: exclusively for the first five, shared for the others.
-  // Makes room for `slots` slots in all, `erased` of which are about to be erased: what follows in
-  // the same write must not run out of memory with labels and structure in disagreement.
-  virtual void make_room(std::size_t slots, std::size_t erased) = 0;
-  virtual bool erase_frees_slots() const = 0;  // at once, for the rows that come next
-  virtual void insert(const std::vector<Slot>& slots, std::size_t threads) = 0;
-  virtual void erase(const std::vector<Slot>& slots) = 0;  // their labels are gone already
-  virtual void settle() {}  // before a save: leaves no slot both unlabelled and in use
-  virtual void search_rows(const std::vector<PreparedQuery>& queries, const SlotFilter* filter,
-                           const SearchOptions& options, float* scores, Label* labels) const = 0;
-  virtual std::size_t structure_bytes() const { return 0; }
+  // For writers, with writer_ held.
+  virtual std::unique_ptr<IndexView> copy_view() const = 0;
+  // Whether slots may change their numbers when the index grows, and those without label go.
+  virtual bool renumbers() const { return false; }
+  // Makes the derived part of `next` as large as its rows are; its slot i was slot kept[i].
+  virtual void grow(IndexView& /*next*/, const std::vector<Slot>& /*kept*/) {}
+  virtual std::size_t rows_at_once(std::size_t) const { return kRowsAtOnce; }
+  // `units` are (sampled, dim) unit rows, a sample of the `count` rows that are to come.
+  virtual void prepare(const float* /*units*/, std::size_t /*sampled*/, std::size_t /*count*/) {}
+  // New rows, not yet under a label: takes their unit rows (count, dim); then makes them findable.
+  virtual void store(const std::vector<Slot>&, const float*, std::size_t /*threads*/) {}
+  virtual void link(const std::vector<Slot>&, std::size_t /*threads*/) {}
+  // Rows that have lost their labels, or never got one. Calls recycle() at once or later.
+  virtual void erase(const std::vector<Slot>& slots) = 0;
+  virtual void settle(std::size_t /*threads*/) {}  // after an add
+  virtual void tidy() {}  // before a save: leaves no slot in use without label
   virtual void append_sections(SectionWriter&) const {}
 
-  // The shared half of a restore, before the derived class's own.
-  void restore_rows(const SectionReader& reader);
-  Scorer scorer(const PreparedQuery& query) const {
-    return {rows_, scales_.size() == 0 ? nullptr : scales_.data(), query.vector.data(), query.c};
-  }
-  // Exact search of the given slots.
-  void scan(const PreparedQuery& query, const std::vector<Slot>& slots, TopK& best) const;
+  // For readers, with a guard held.
+  virtual void search_rows(const IndexView& view, const std::vector<PreparedQuery>& queries,
+                           const SlotFilter* filter, const SearchOptions& options, float* scores,
+                           Label* labels) const = 0;
+  // Aligned scores of slots by the best rows kept.
+  virtual void score_rows(const IndexView& view, const PreparedQuery& query, const Slot* slots,
+                          std::size_t count, float* scores) const;
+  virtual void decode(const IndexView& view, Slot slot, float* unit) const;
+  virtual void add_memory(const IndexView&, MemoryUse&) const {}
 
-  RowStore rows_;
+  // Exact search of the given slots.
+  void scan(const IndexView& view, const PreparedQuery& query, const std::vector<Slot>& slots,
+            TopK& best) const;
+
+  PreparedQuery prepare_query(const IndexView& view, const float* query, std::size_t query_dim,
+                              const std::string& modality, std::size_t position = 0) const;
+  const IndexView& view() const { return *view_.load(std::memory_order_seq_cst); }
+  IndexView& writable() { return *view_.load(std::memory_order_relaxed); }
+  // Shows readers another view and returns when none looks at the old one.
+  void show(std::unique_ptr<IndexView> next);
+  // Gives slots to later rows. No reader may come to them any more; who is on the way is waited
+  // for.
+  void recycle(const std::vector<Slot>& slots);
+  // Lets `to`, which holds an equal row, bear the label of `from`.
+  void move_label(Slot from, Slot to);
+  // The shared parts of a restore: before and after the derived class's own.
+  void restore_rows(const SectionReader& reader);
+  void restore_alignment(const SectionReader& reader);
+  std::unique_ptr<RowTable> rows_with_room(std::size_t slots) const;
+
+  Epoch epoch_;
+  std::mutex writer_;  // held for a whole write
+
+  static constexpr std::size_t kRowsAtOnce = 4096;
 
  private:
-  // `position` of the query in its batch, for messages.
-  PreparedQuery prepare(const float* query, std::size_t query_dim, const std::string& modality,
-                        std::size_t position = 0) const;
   void check_present(const Label* labels, std::size_t count) const;
-  void replace(const Label* labels, const float* unit, std::size_t count, std::size_t threads);
-  void rescale(const std::vector<Slot>& slots, std::size_t threads);
+  void make_room(std::size_t count);
+  std::vector<Slot> put(const float* vectors, std::size_t count, std::size_t threads);
+  void replace(const Label* labels, const float* vectors, std::size_t count, std::size_t threads);
 
-  AlignmentPtr alignment_;
-  Buffer<float> scales_;  // r by slot; empty when not aligned
+  const std::size_t dim_;
+  const bool keep_vectors_;
+  std::atomic<IndexView*> view_{nullptr};
+  std::vector<Slot> free_;     // for the next rows, the next one last
+  std::vector<Slot> retired_;  // free once the readers of now have left
   Label next_label_ = 0;
-  std::mutex writer_;              // held for a whole write
-  mutable FairSharedMutex mutex_;  // exclusively for each part of it
 };
 
 // The index whose sections these are. Throws Corruption.

@@ -73,7 +73,7 @@ def test_scores_equal_rows_that_were_really_moved(kind: str, name: str) -> None:
     wanted = truth(case)
     scores = np.stack([index.score(q, np.arange(2000), query_modality="text") for q in QUERIES])
     np.testing.assert_allclose(scores, wanted, atol=1e-5)
-    effort = {"ef": 300} if kind == "hnsw" else {}
+    effort = {"ef": 300, "exact_scores": True} if kind == "hnsw" else {}
     found, ids = index.search(QUERIES, 10, query_modality="text", **effort)
     np.testing.assert_allclose(found, np.take_along_axis(wanted, ids, axis=1), atol=1e-5)
     best = np.argsort(-wanted, axis=1)[:, :10]

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "index/codes.h"
+
+namespace gapless {
+
+// What a sample of queries of one kind taught about searching an index.
+struct Effort {
+  QueryMean mean;                // empty: of queries that are like the rows
+  std::vector<float> distances;  // median distance 1 - score of the 1st, 2nd, ... nearest row
+  std::vector<std::pair<std::size_t, double>> recalls;  // (ef, recall at 10), both ascending
+
+  // How far beyond the k-th nearest row a search with `ef` looks, as a share of its distance: to
+  // where a typical query has ef rows. Infinite where that is not known.
+  float reach(std::size_t k, std::size_t ef) const;
+  // The least ef that reached the recall, by interpolation; 0 = not known.
+  std::size_t ef_for(double recall, std::size_t k) const;
+};
+
+// By query modality; "" = any other, learnt from the rows.
+struct Efforts {
+  std::map<std::string, std::shared_ptr<const Effort>> of;
+  std::size_t rows = 0;  // that there were when they were learnt
+
+  const Effort* find(const std::string& modality) const {
+    const auto found = of.find(modality);
+    return found == of.end() ? nullptr : found->second.get();
+  }
+};
+
+}  // namespace gapless
