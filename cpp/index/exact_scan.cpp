@@ -20,7 +20,7 @@ constexpr std::size_t kMostAtOnce = 1008;  // queries that go through the rows t
 ScanCosts costs_of(std::size_t dim, std::size_t query_count) {
   const auto dims = static_cast<double>(dim);
   // A group of queries shares what it loads and waits for sums; a single query waits for memory.
-  if (query_count >= kTileQueries) return {0.145, 0.06, 4.0 + dims / 96, dims / 45};
+  if (query_count >= kTileQueries) return {0.145, 0.06, 10.0 + dims / 77, dims / 45};
   return {32.0, 16.0, 400.0 + 1.5 * dims, 4.0 * dims};
 }
 

@@ -76,7 +76,7 @@ ScanCodes::ScanCodes(std::size_t dim)
 std::size_t ScanCodes::memory_bytes() const {
   std::size_t bytes = scales_.bytes() + lines_.bytes() + line_scales_.bytes() +
                       line_errors_.bytes() + basis_.capacity() * sizeof(float);
-  for (const auto& part : parts_) bytes += part.bytes();
+  bytes += parts_.bytes();
   for (const auto& tail : tails_) bytes += tail.bytes();
   for (const auto& cell : cells_) bytes += cell.capacity() * sizeof(Slot);
   return bytes;
@@ -98,14 +98,13 @@ void ScanCodes::build(const float* rows, std::size_t stride, std::size_t count,
   for (std::size_t j = 0; j < basis_dims_; ++j) {
     for (std::size_t i = 0; i < dim_; ++i) centre_[j] += basis_[j * dim_ + i] * mean_[i];
   }
-  const std::size_t parts = basis_dims_ / kPartDims;
+  const std::size_t parts = part_count();
   depths_.clear();
   for (const double share : {0.33, 0.5, 0.67, 1.0}) {
     const auto at = static_cast<std::size_t>(std::lround(share * static_cast<double>(parts)));
     if (at > (depths_.empty() ? 0 : depths_.back())) depths_.push_back(at);
   }
-  parts_.clear();
-  parts_.resize(parts);
+  parts_ = Buffer<std::uint8_t>();
   most_ = 0.0;
   size_ = 0;
   find_pivots(rows, stride, count);
@@ -129,12 +128,8 @@ void ScanCodes::find_pivots(const float* rows, std::size_t stride, std::size_t c
 }
 
 void ScanCodes::resize(std::size_t count) {
-  const std::size_t padded = (count + kPanelRows - 1) / kPanelRows * kPanelRows;
-  part_data_.clear();
-  for (auto& part : parts_) {
-    part.resize(padded * kPartDims, 128);
-    part_data_.push_back(part.data());
-  }
+  const std::size_t padded = (count + kScanBlockRows - 1) / kScanBlockRows * kScanBlockRows;
+  parts_.resize(padded * basis_dims_, 128);
   scales_.resize(padded, 0.0f);
   for (std::size_t depth = 0; depth < depths_.size(); ++depth) tails_[depth].resize(padded, 0.0f);
   lines_.resize(count * line_dims_, 128);
@@ -223,12 +218,14 @@ double ScanCodes::code(const float* rows, std::size_t stride, const Slot* slots,
 void ScanCodes::code_prefix(const float* y, double norm, double error, Slot slot) {
   std::int8_t codes[kMostScanDims];
   scales_[slot] = encode_steps(y, basis_dims_, 127, codes);
-  const std::size_t place = slot / kPanelRows * kPartDims * kPanelRows + slot % kPanelRows * 4;
+  const std::size_t in_block = slot % kScanBlockRows;
+  std::uint8_t* block = parts_.data() + slot / kScanBlockRows * kScanBlockRows * basis_dims_;
+  block += in_block / kPanelRows * kPartDims * kPanelRows + in_block % kPanelRows * 4;
   const double least = norm * norm * (skew_ + 1e-12) + 2.1 * error * (norm + error) + 1e-30;
   double left = norm * norm;
   std::size_t depth = 0;
-  for (std::size_t part = 0; part < parts_.size(); ++part) {
-    std::uint8_t* out = parts_[part].data() + place;
+  for (std::size_t part = 0; part < part_count(); ++part) {
+    std::uint8_t* out = block + part * kScanBlockRows * kPartDims;
     for (std::size_t d = 0; d < kPartDims; ++d) {
       out[d / 4 * 4 * kPanelRows + d % 4] =
           static_cast<std::uint8_t>(codes[part * kPartDims + d] + 128);
@@ -312,8 +309,12 @@ bool ScanCodes::encode(const float* vector, Query& query) const {
   return true;
 }
 
-ScanRows ScanCodes::rows(std::size_t depth) const {
-  return {part_data_.data(), depths_[depth], scales_.data(), tails_[depth].data(), nullptr};
+ScanRows ScanCodes::rows(std::size_t depth, std::size_t block, const std::uint8_t** parts) const {
+  const std::size_t first = block * kScanBlockRows;
+  for (std::size_t part = 0; part < depths_[depth]; ++part) {
+    parts[part] = parts_.data() + first * basis_dims_ + part * kScanBlockRows * kPartDims;
+  }
+  return {parts, depths_[depth], scales_.data() + first, tails_[depth].data() + first, nullptr};
 }
 
 void ScanCodes::near(const Query& query, std::size_t wanted, std::vector<Slot>& slots) const {

@@ -11,6 +11,9 @@
 
 namespace gapless {
 
+// Rows that are scanned together: what is kept of them stays in the cache while all queries pass.
+inline constexpr std::size_t kScanBlockRows = 1024;
+
 // What an exact scan keeps of its rows, with everything that its bounds need. A row x is centred, w
 // = x - mean, and kept twice:
 //   prefix: y = B w in parts of int8, B the leading directions of the rows, and the norm of what
@@ -51,8 +54,10 @@ class ScanCodes {
   bool encode(const float* vector, Query& query) const;
 
   std::size_t depths() const { return depths_.size(); }
+  std::size_t part_count() const { return basis_dims_ / kPartDims; }
   std::size_t depth_parts(std::size_t depth) const { return depths_[depth]; }
-  ScanRows rows(std::size_t depth) const;
+  // The rows of one block, to be scanned from 0.
+  ScanRows rows(std::size_t depth, std::size_t block, const std::uint8_t** parts) const;
   const std::uint8_t* lines() const { return lines_.data(); }
   std::size_t line_dims() const { return line_dims_; }
   float line_scale(Slot slot) const { return line_scales_[slot]; }
@@ -82,8 +87,8 @@ class ScanCodes {
   double mean_norm_ = 0.0;
   double most_ = 0.0;                // largest norm of a centred row
   std::vector<std::size_t> depths_;  // in parts, ascending
-  std::vector<Buffer<std::uint8_t>> parts_;
-  std::vector<const std::uint8_t*> part_data_;
+  // Block by block, part by part: parts a power of two apart would share a few sets of a cache.
+  Buffer<std::uint8_t> parts_;
   Buffer<float> scales_;
   std::array<Buffer<float>, kDepths> tails_;
   Buffer<std::uint8_t> lines_;

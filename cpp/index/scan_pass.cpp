@@ -10,9 +10,9 @@ namespace {
 
 constexpr std::size_t kPlainBytes = 256 * 1024;
 constexpr std::size_t kRescored = 16;      // rows rescored before the limit is looked at again
-constexpr std::size_t kNearRows = 1024;    // first of all, for a limit
+constexpr std::size_t kNearRows = 512;     // first of all, for a limit
 constexpr std::size_t kSampledPanels = 2;  // at each sampled place
-constexpr std::size_t kSampledPlaces = 32;
+constexpr std::size_t kSampledPlaces = 16;
 constexpr double kTiny = 1.0 / (1 << 20);
 
 }  // namespace
@@ -113,22 +113,26 @@ void ScanPass::choose_depth(ScanState& state, const ScanCosts& costs) {
   for (std::size_t depth = 0; depth < codes_.depths(); ++depth) {
     ScanQuery query;
     aim(state, query, depth);
-    ScanRows rows = codes_.rows(depth);
     std::size_t survivors = 0;
     for (std::size_t i = 0; i < sampled; ++i) {
-      const std::size_t first = i * places / sampled * kPlace;
+      const std::size_t begin = i * places / sampled * kPlace;
+      const std::uint8_t* parts[kMostScanDims / kPartDims];
+      ScanRows rows = codes_.rows(depth, begin / kScanBlockRows, parts);
       if (rows_.r != nullptr) {
-        inverse_r(first, first + kPlace);
+        inverse_r(begin, begin + kPlace);
         rows.inverse_r = inverse_r_.data();
       }
       std::uint32_t found = 0;
-      scan_kernel().scan(&query, 1, rows, first, kPlace, kept, &found);
+      scan_kernel().scan(&query, 1, rows, begin % kScanBlockRows, kPlace, kept, &found);
       survivors += found;
     }
     const double share = static_cast<double>(survivors) / static_cast<double>(sampled * kPlace);
     const double cost = costs.prefix + costs.part * static_cast<double>(codes_.depth_parts(depth)) +
                         costs.line * share;
-    if (cost >= least) continue;
+    if (cost >= least) {
+      if (state.depth != lines_only()) break;  // deeper ones cost more still
+      continue;
+    }
     least = cost;
     state.depth = depth;
   }
@@ -152,7 +156,8 @@ void ScanPass::scan_prefixes(ScanState* const* states, std::size_t count, std::s
                              std::size_t end) {
   const std::size_t padded = (end - begin + kPanelRows - 1) / kPanelRows * kPanelRows;
   const std::size_t depth = states[0]->depth;
-  ScanRows rows = codes_.rows(depth);
+  const std::uint8_t* parts[kMostScanDims / kPartDims];
+  ScanRows rows = codes_.rows(depth, begin / kScanBlockRows, parts);
   if (rows_.r != nullptr) rows.inverse_r = inverse_r_.data();
   kept_.resize(kScanQueries * padded);
   for (std::size_t tile = 0; tile < count; tile += kScanQueries) {
@@ -160,13 +165,14 @@ void ScanPass::scan_prefixes(ScanState* const* states, std::size_t count, std::s
     ScanQuery queries[kScanQueries];
     std::uint32_t found[kScanQueries] = {};
     for (std::size_t q = 0; q < in_tile; ++q) aim(*states[tile + q], queries[q], depth);
-    scan_kernel().scan(queries, in_tile, rows, begin, padded, kept_.data(), found);
+    scan_kernel().scan(queries, in_tile, rows, begin % kScanBlockRows, padded, kept_.data(), found);
     for (std::size_t q = 0; q < in_tile; ++q) {
       ScanState& state = *states[tile + q];
       Slot* slots = kept_.data() + q * padded;
       std::size_t left = 0;
       for (std::size_t i = 0; i < found[q]; ++i) {
-        if (slots[i] < end && wanted(slots[i])) slots[left++] = slots[i];
+        const auto slot = static_cast<Slot>(begin / kScanBlockRows * kScanBlockRows + slots[i]);
+        if (slot < end && wanted(slot)) slots[left++] = slot;
       }
       if (left > 0) consider(state, slots, left);
       state.seen += end - begin;
@@ -232,7 +238,7 @@ void ScanPass::scan(std::vector<ScanState>& states, std::size_t begin, std::size
   const std::size_t patience = std::max<std::size_t>(512, (end - begin) / 32);
   const std::size_t coded_end = std::min(end, coded_);
   for (std::size_t block_end = begin; begin < coded_end; begin = block_end) {
-    block_end = std::min(begin + kScanBlockRows, coded_end);
+    block_end = std::min(begin / kScanBlockRows * kScanBlockRows + kScanBlockRows, coded_end);
     if (rows_.r != nullptr)
       inverse_r(begin, (block_end + kPanelRows - 1) / kPanelRows * kPanelRows);
     for (auto& group : by_depth_) group.clear();

@@ -35,9 +35,6 @@ struct ScanCounts {
   std::size_t plain = 0;     // that were scored without looking at codes
 };
 
-// Rows of a block: what is kept of them stays in the cache while all queries pass.
-inline constexpr std::size_t kScanBlockRows = 1024;
-
 // Of one row and one query, against each other.
 struct ScanCosts {
   double part;    // of a prefix
