@@ -337,9 +337,12 @@ removed at any time, beside searches. Safe to use from many threads.)")
           py::arg("sample"), py::arg("modality") = py::none(), py::arg("threads") = py::none(),
           R"(Learn what searching for queries of one modality takes, from a sample (n, dim) of them.
 
-Calibrates the effort for each recall and tells the sign codes what these queries have in common.
-A few hundred are enough. Raises InvalidVector, or InvalidArgument for fewer than 100 of them or
+Tells the sign codes what these queries have in common, links the rows that they find together
+(up to 20,000 queries are used), and calibrates the effort for each recall on queries kept apart.
+A few hundred are enough; links want thousands. Takes seconds. Raises InvalidVector, or InvalidArgument for fewer than 100 of them or
 fewer than 1,000 rows.)")
+      .def("forget_queries", &HnswIndex::forget_queries, py::call_guard<py::gil_scoped_release>(),
+           "Forget all that fit_queries() has taught, and drop the links it made.")
       .def_property_readonly("codes", &HnswIndex::codes,
                              "The codes that searches read: f32, bf16, i8 or cascade.")
       .def("_reachable", &HnswIndex::reachable, py::call_guard<py::gil_scoped_release>(),

@@ -7,8 +7,8 @@
 #include "bindings/numpy.h"
 #include "core/error.h"
 #include "core/runtime.h"
-#include "index/unit_rows.h"
 #include "index/top_k.h"
+#include "index/unit_rows.h"
 #include "kernels/cuda/device.h"
 #include "kernels/kernels.h"
 

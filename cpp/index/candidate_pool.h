@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <functional>
+#include <limits>
 #include <vector>
 
 #include "core/types.h"
@@ -108,8 +110,10 @@ class CandidatePool {
                       score);
       if (nearest_.size() > width_.k) nearest_.pop_back();
     }
-    if (nearest_.size() == width_.k) {
-      limit_ = std::max(limit_, 1.0f - (1.0f + width_.reach) * (1.0f - nearest_.back()));
+    if (nearest_.size() == width_.k && width_.reach < std::numeric_limits<float>::infinity()) {
+      // Rounding takes scores beyond 1, and no distance is less than 0.
+      const float distance = std::max(0.0f, 1.0f - nearest_.back());
+      limit_ = std::max(limit_, nearest_.back() - width_.reach * distance);
     }
     if (allowed_ == width_.ef) {
       drop_rejected_tail();

@@ -125,7 +125,7 @@ void CascadeCodes::prepare(CodeQuery& query, const QueryMean* mean, float margin
   // that lie where the rows do; an aligned query has often no mean worth taking away.
   float unit = kMeanUnit;
   if (mean != nullptr) {
-    rotation_.apply(mean->mean.data(), query.shifted.data());
+    query.shifted = mean->rotated;
     unit = mean->unit;
   } else {
     query.shifted = rotated_mean_;
@@ -208,19 +208,24 @@ void CascadeCodes::refine(const CodeQuery& query, const Slot* slots, std::size_t
 }
 
 void CascadeCodes::fill_mean(QueryMean& mean, std::size_t used, std::size_t threads) const {
-  std::vector<float> rotated(padded_);
-  rotation_.apply(mean.mean.data(), rotated.data());
+  mean.rotated.resize(padded_);
+  rotation_.apply(mean.mean.data(), mean.rotated.data());
   // |<mean, y>| <= |mean| * |y|, and |y| <= 2.
   const float length = std::sqrt(dot(mean.mean, mean.mean.data()));
   mean.unit = std::max(2.0f * length / 32767.0f, 1e-30f);
   mean.products.allocate(lines_.size() / line_stride_);
   parallel_for(used, threads, 1024, [&](std::size_t begin, std::size_t end) {
-    std::vector<float> y(padded_);
     for (std::size_t slot = begin; slot < end; ++slot) {
-      decode_rotated(static_cast<Slot>(slot), y.data());
-      mean.products[slot] = mean_code(dot(rotated, y.data()), mean.unit);
+      mean.products[slot] = mean_product(mean, static_cast<Slot>(slot));
     }
   });
+}
+
+std::int16_t CascadeCodes::mean_product(const QueryMean& mean, Slot slot) const {
+  thread_local std::vector<float> y;
+  y.resize(padded_);
+  decode_rotated(slot, y.data());
+  return mean_code(dot(mean.rotated, y.data()), mean.unit);
 }
 
 void CascadeCodes::append_sections(SectionWriter& sections, std::size_t used) const {

@@ -20,6 +20,7 @@ class CascadeCodes : public Codes {
   bool equal(Slot a, Slot b) const override;
   void copy_local(Slot slot, LocalRows& to, std::size_t row) const override;
   std::size_t padded_dim() const override { return padded_; }
+  std::vector<float> mean() const override { return mean_; }
   void prepare(CodeQuery& query, const QueryMean* mean, float margin) const override;
   void touch(const Slot* slots, std::size_t count) const override;
   std::size_t filter(const CodeQuery& query, const Slot* slots, std::size_t count, float limit,
@@ -30,6 +31,7 @@ class CascadeCodes : public Codes {
   void refine(const CodeQuery& query, const Slot* slots, std::size_t count,
               float* scores) const override;
   void fill_mean(QueryMean& mean, std::size_t used, std::size_t threads) const override;
+  std::int16_t mean_product(const QueryMean& mean, Slot slot) const override;
   void append_sections(SectionWriter& sections, std::size_t used) const override;
   void restore(const SectionReader& reader, std::size_t used);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "core/error.h"
 #include "index/cascade.h"
@@ -59,6 +60,13 @@ void LocalRows::take(std::size_t row, const LocalRows& from, std::size_t from_ro
 
 void LocalRows::distances(std::size_t from, std::size_t first, std::size_t count,
                           float* out) const {
+  thread_local std::vector<Slot> to;
+  to.resize(count);
+  std::iota(to.begin(), to.end(), static_cast<Slot>(first));
+  distances_to(from, to.data(), count, out);
+}
+
+void LocalRows::distances_to(std::size_t from, const Slot* to, std::size_t count, float* out) const {
   constexpr std::size_t kBlock = 64;
   thread_local std::vector<std::int8_t> values;
   std::int32_t sums[kBlock];
@@ -67,12 +75,11 @@ void LocalRows::distances(std::size_t from, std::size_t first, std::size_t count
   for (std::size_t j = 0; j < dim; ++j) sum += values[j];
   for (std::size_t begin = 0; begin < count; begin += kBlock) {
     const std::size_t block = std::min(kBlock, count - begin);
-    const std::size_t at = first + begin;
-    kernels().codes->dot_bytes(values.data(), bytes.data() + at * dim, dim, dim, nullptr, block,
-                               sums);
+    const Slot* at = to + begin;
+    kernels().codes->dot_bytes(values.data(), bytes.data(), dim, dim, at, block, sums);
     for (std::size_t i = 0; i < block; ++i) {
-      const float product = scale[from] * scale[at + i] * static_cast<float>(sums[i] - 128 * sum);
-      out[begin + i] = std::max(0.0f, square[from] + square[at + i] - 2.0f * product);
+      const float product = scale[from] * scale[at[i]] * static_cast<float>(sums[i] - 128 * sum);
+      out[begin + i] = std::max(0.0f, square[from] + square[at[i]] - 2.0f * product);
     }
   }
 }

@@ -23,6 +23,7 @@ CodeKind code_kind(const std::string& name);
 // less the mean query, whose products with the rows are known.
 struct QueryMean {
   std::vector<float> mean;        // (dim)
+  std::vector<float> rotated;     // the same, rotated as the rows are
   Buffer<std::int16_t> products;  // <mean, row less the rows' mean> by slot
   float unit = 1.0f;              // of the products
 };
@@ -55,6 +56,8 @@ struct LocalRows {
   void take(std::size_t row, const LocalRows& from, std::size_t from_row);
   // out[i] = squared distance of row `from` to row first + i
   void distances(std::size_t from, std::size_t first, std::size_t count, float* out) const;
+  // out[i] = squared distance of row `from` to row to[i]
+  void distances_to(std::size_t from, const Slot* to, std::size_t count, float* out) const;
 
  private:
   void centre(std::size_t row, std::vector<std::int8_t>& values) const;
@@ -77,6 +80,7 @@ class Codes {
   virtual bool equal(Slot a, Slot b) const = 0;
   virtual void copy_local(Slot slot, LocalRows& to, std::size_t row) const = 0;
   virtual std::size_t padded_dim() const = 0;
+  virtual std::vector<float> mean() const { return {}; }  // (dim) that rows are centred on
 
   // `mean` may be null; `margin` is how many standard errors a bound allows for.
   virtual void prepare(CodeQuery& query, const QueryMean* mean, float margin) const = 0;
@@ -92,6 +96,7 @@ class Codes {
   }
   // Products of a mean query with all rows in use.
   virtual void fill_mean(QueryMean&, std::size_t /*used*/, std::size_t /*threads*/) const {}
+  virtual std::int16_t mean_product(const QueryMean&, Slot) const { return 0; }
   virtual void append_sections(SectionWriter& sections, std::size_t used) const = 0;
 };
 

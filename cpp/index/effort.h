@@ -6,13 +6,15 @@
 #include <string>
 #include <vector>
 
+#include "index/alignment.h"
 #include "index/codes.h"
 
 namespace gapless {
 
 // What a sample of queries of one kind taught about searching an index.
 struct Effort {
-  QueryMean mean;                // empty: of queries that are like the rows
+  std::vector<std::vector<float>> sample;  // (dim) each, as given; empty: learnt from the rows
+  QueryMean mean;                          // empty: of queries that are like the rows
   std::vector<float> distances;  // median distance 1 - score of the 1st, 2nd, ... nearest row
   std::vector<std::pair<std::size_t, double>> recalls;  // (ef, recall at 10), both ascending
 
@@ -25,7 +27,7 @@ struct Effort {
 
 // By query modality; "" = any other, learnt from the rows.
 struct Efforts {
-  std::map<std::string, std::shared_ptr<const Effort>> of;
+  std::map<std::string, std::shared_ptr<Effort>> of;
   std::size_t rows = 0;  // that there were when they were learnt
 
   const Effort* find(const std::string& modality) const {

@@ -19,7 +19,8 @@ namespace gapless {
 // spans them all and is never pruned, so that every row can be reached, whatever the others do.
 // Rows equal to a linked one hang on a chain behind it and have no links of their own.
 struct Graph {
-  static constexpr Slot kTreeLink = Slot{1} << 31;  // a link's tag
+  static constexpr Slot kTreeLink = Slot{1} << 31;   // tags of a link
+  static constexpr Slot kQueryLink = Slot{1} << 30;  // made for queries, not for rows
   static constexpr Slot kSlotMask = kMaxSlots - 1;
   static constexpr std::size_t kSlotsPerLine = 64 / sizeof(Slot);
   static constexpr std::size_t kRouters = 64;

@@ -63,18 +63,23 @@ void HnswIndex::grow(IndexView& next, const std::vector<Slot>&) {
   auto larger = std::make_shared<Graph>(view.rows->capacity, view.graph->degree);
   larger->copy(*view.graph);
   view.graph = std::move(larger);
-  // Products with mean queries are as many as rows: they come back with the next fit.
-  auto efforts = std::make_shared<Efforts>(*view.efforts);
+  refill_means(view);
+}
+
+// Products of the mean queries with the rows, for codes that are new.
+void HnswIndex::refill_means(GraphView& next) const {
+  auto efforts = std::make_shared<Efforts>(*next.efforts);
   for (auto& [modality, effort] : efforts->of) {
     if (effort->mean.mean.empty()) continue;
-    auto larger_effort = std::make_shared<Effort>();
-    larger_effort->distances = effort->distances;
-    larger_effort->recalls = effort->recalls;
-    larger_effort->mean.mean = effort->mean.mean;
-    view.codes->fill_mean(larger_effort->mean, view.rows->used.load(), 0);
-    effort = std::move(larger_effort);
+    auto refilled = std::make_shared<Effort>();
+    refilled->sample = effort->sample;
+    refilled->distances = effort->distances;
+    refilled->recalls = effort->recalls;
+    refilled->mean.mean = effort->mean.mean;
+    next.codes->fill_mean(refilled->mean, next.rows->used.load(), 0);
+    effort = std::move(refilled);
   }
-  view.efforts = std::move(efforts);
+  next.efforts = std::move(efforts);
 }
 
 void HnswIndex::add_memory(const IndexView& view, MemoryUse& use) const {
@@ -176,6 +181,7 @@ void HnswIndex::search_rows(const IndexView& given, const std::vector<PreparedQu
   // the rows of another), the walk's budget of rows ends it.
   const std::size_t live = rows.live.load();
   bool exact = live <= ef || view.graph->linked == 0;
+  exact = exact || (options.recall > 0.0 && (effort == nullptr || effort->recalls.empty()));
   std::vector<Slot> allowed;
   if (filter != nullptr) {
     const auto matches = static_cast<double>(filter->matches());

@@ -43,6 +43,8 @@ class HnswIndex : public Index {
   // Learns from a sample of the queries of one modality what searching for them takes.
   void fit_queries(const float* queries, std::size_t query_dim, std::size_t count,
                    const std::string& modality, std::size_t threads);
+  // Forgets what samples have taught, and the links made for them.
+  void forget_queries();
   // Rows that links of the tree lead to, and those that should be: equal in a sound graph.
   std::pair<std::size_t, std::size_t> reachable();
 
@@ -55,6 +57,8 @@ class HnswIndex : public Index {
   void link(const std::vector<Slot>& slots, std::size_t threads) override;
   void erase(const std::vector<Slot>& slots) override;
   void settle(std::size_t threads) override;
+  void realign(IndexView& next) override;
+  void before_search(const SearchOptions& options) override;
   void tidy() override;
   void search_rows(const IndexView& view, const std::vector<PreparedQuery>& queries,
                    const SlotFilter* filter, const SearchOptions& options, float* scores,
@@ -73,7 +77,7 @@ class HnswIndex : public Index {
     LocalRows sorted;
     std::vector<float> distances;
     std::vector<float> to_kept;
-    std::vector<std::uint8_t> covered;
+    std::vector<Slot> left;
   };
   class ScratchLease;
 
@@ -83,6 +87,7 @@ class HnswIndex : public Index {
 
   // hnsw.cpp: search.
   static WalkGoal goal_for(const Effort* effort, std::size_t k, std::size_t ef);
+  void refill_means(GraphView& next) const;
   static void prepare_walk(const GraphView& view, const PreparedQuery& query, const Effort* effort,
                            Walk& walk);
   void collect(const GraphView& view, const Walk& walk, const PreparedQuery& query,
@@ -92,6 +97,8 @@ class HnswIndex : public Index {
   void link_all(GraphView& view, const std::vector<Slot>& slots, std::size_t threads);
   bool link_one(GraphView& view, Slot slot);  // false: it is chained
   bool chain_equal(GraphView& view, Slot slot, const std::vector<Candidate>& nearest);
+  bool same_row(const GraphView& view, Slot a, Slot b) const;
+  void chain(GraphView& view, Slot slot, Slot head);
   void gather(const GraphView& view, const std::vector<Slot>& slots, LocalRows& local) const;
   std::vector<Slot> select(Scratch& scratch, const std::vector<Slot>& slots, std::size_t most,
                            std::size_t always) const;
@@ -99,17 +106,33 @@ class HnswIndex : public Index {
   std::size_t rewrite_links(GraphView& view, Slot slot, std::vector<Slot> wanted, std::size_t most);
   void choose_routers(Graph& graph) const;
 
+  // hnsw_bulk.cpp: insertion of many rows at once.
+  bool goes_bulk(const Graph& graph, std::size_t count) const;
+  void link_bulk(GraphView& view, const std::vector<Slot>& fresh, std::size_t threads);
+  std::vector<std::uint32_t> find_equal(const GraphView& view, const std::vector<Slot>& slots,
+                                        const LocalRows& rows, std::size_t threads) const;
+
   // hnsw_repair.cpp: removal.
   void repair();
   void rebuild();
   bool repair_links(GraphView& view, Slot slot);
   std::vector<Slot> regrow_tree(Graph& graph) const;
 
-  // hnsw_effort.cpp: what queries teach.
-  std::shared_ptr<Effort> learn(const GraphView& view, const std::vector<PreparedQuery>& queries,
-                                const std::vector<Slot>& own_slots, std::shared_ptr<Effort> effort,
-                                std::size_t threads) const;
-  std::shared_ptr<Effort> learn_from_rows(const GraphView& view, std::size_t threads) const;
+  // hnsw_fit.cpp: what a sample of queries changes.
+  void join_neighbours(GraphView& view, const std::vector<Candidate>& nearest, LocalRows& local);
+  bool add_query_link(Graph& graph, Slot from, Slot to) const;
+
+  // hnsw_effort.cpp: what searches take.
+  static constexpr std::size_t kLearnFrom = 1000;  // rows; fewer are scanned when recall is asked
+  static constexpr std::size_t kMeasured = 256;    // queries that efforts are measured with
+  void learn(const GraphView& view, const std::vector<PreparedQuery>& queries,
+             const std::vector<Slot>& own_slots, Effort& effort, std::size_t threads) const;
+  void learn_from_rows(const GraphView& view, Effort& effort, std::size_t threads) const;
+  void take_mean(const GraphView& view, const std::vector<PreparedQuery>& queries, Effort& effort,
+                 std::size_t threads) const;
+  void set_effort(const std::string& modality, std::shared_ptr<Effort> effort);
+  void learn_again(const std::string& modality);
+  void check_codes(std::size_t threads);
 
   // hnsw_sections.cpp: to and from bytes.
   void restore_graph(const SectionReader& reader);

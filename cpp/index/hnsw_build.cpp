@@ -31,7 +31,9 @@ std::uint64_t mixed(std::uint64_t seed, std::uint64_t counter) {
 
 }  // namespace
 
-std::size_t HnswIndex::rows_at_once(std::size_t) const { return kRowsAtOnce; }
+std::size_t HnswIndex::rows_at_once(std::size_t count) const {
+  return goes_bulk(*seen().graph, count) ? count : kRowsAtOnce;
+}
 
 // Centres the codes on the mean of the rows there will be.
 void HnswIndex::prepare(const float* units, std::size_t sampled, std::size_t count) {
@@ -64,6 +66,7 @@ void HnswIndex::prepare(const float* units, std::size_t sampled, std::size_t cou
     decode(seen(), slot, row.data());
     next->codes->encode(slot, row.data());
   }
+  refill_means(*next);
   centred_on_ = live + count;
   show(std::move(next));
 }
@@ -73,6 +76,10 @@ void HnswIndex::store(const std::vector<Slot>& slots, const float* units, std::s
   parallel_for(slots.size(), threads, 64, [&](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) {
       view.codes->encode(slots[i], units + i * dim());
+      for (const auto& [modality, effort] : view.efforts->of) {
+        if (effort->mean.mean.empty()) continue;
+        effort->mean.products[slots[i]] = view.codes->mean_product(effort->mean, slots[i]);
+      }
       Slot* row = view.graph->row(slots[i]);
       std::fill(row, row + view.graph->stride, kNoSlot);
       view.graph->chain[slots[i]] = kNoSlot;
@@ -82,12 +89,17 @@ void HnswIndex::store(const std::vector<Slot>& slots, const float* units, std::s
 }
 
 void HnswIndex::link(const std::vector<Slot>& slots, std::size_t threads) {
+  if (goes_bulk(*seen().graph, slots.size()) && !tombstones_.empty()) repair();
   link_all(own(), slots, threads);
 }
 
 void HnswIndex::link_all(GraphView& view, const std::vector<Slot>& slots, std::size_t threads) {
   if (slots.empty()) return;
   Graph& graph = *view.graph;
+  if (goes_bulk(graph, slots.size())) {
+    link_bulk(view, slots, threads);
+    return;
+  }
   std::size_t first = 0;
   if (graph.root == kNoSlot) {
     graph.root = slots[0];
@@ -174,23 +186,27 @@ bool HnswIndex::link_one(GraphView& view, Slot slot) {
 // Hangs a row behind one that equals it, if there is one among the nearest.
 bool HnswIndex::chain_equal(GraphView& view, Slot slot, const std::vector<Candidate>& nearest) {
   constexpr std::size_t kLooked = 8;
-  Graph& graph = *view.graph;
-  const RowTable& rows = *view.rows;
   for (std::size_t i = 0; i < std::min(kLooked, nearest.size()); ++i) {
-    const Slot head = nearest[i].slot;
-    const bool equal =
-        rows.has_vectors
-            ? std::equal(rows.vector(head), rows.vector(head) + rows.dim, rows.vector(slot))
-            : view.codes->equal(head, slot);
-    if (!equal) continue;
-    const std::lock_guard<std::mutex> lock(link_lock(head));
-    graph.row(slot)[0] = head;  // of no use as a link: no walk comes here
-    graph.chain[slot] = graph.chain[head];
-    graph.states[slot] = Graph::State::kChained;
-    publish(graph.chain[head], slot);
+    if (!same_row(view, nearest[i].slot, slot)) continue;
+    chain(view, slot, nearest[i].slot);
     return true;
   }
   return false;
+}
+
+bool HnswIndex::same_row(const GraphView& view, Slot a, Slot b) const {
+  const RowTable& rows = *view.rows;
+  if (!rows.has_vectors) return view.codes->equal(a, b);
+  return std::equal(rows.vector(a), rows.vector(a) + rows.dim, rows.vector(b));
+}
+
+void HnswIndex::chain(GraphView& view, Slot slot, Slot head) {
+  Graph& graph = *view.graph;
+  const std::lock_guard<std::mutex> lock(link_lock(head));
+  graph.row(slot)[0] = head;  // of no use as a link: no walk comes here
+  graph.chain[slot] = graph.chain[head];
+  graph.states[slot] = Graph::State::kChained;
+  publish(graph.chain[head], slot);
 }
 
 void HnswIndex::gather(const GraphView& view, const std::vector<Slot>& slots,
@@ -211,19 +227,24 @@ std::vector<Slot> HnswIndex::select(Scratch& scratch, const std::vector<Slot>& s
   kept.reserve(most);
   scratch.distances.resize(count);
   scratch.to_kept.resize(count);
-  scratch.covered.assign(count, 0);
   scratch.local.distances(0, 0, count, scratch.distances.data());
-  for (std::size_t i = 1; i < count && kept.size() < most; ++i) {
-    if (scratch.covered[i] && i > always) continue;
-    kept.push_back(slots[i]);
-    const std::size_t rest = count - i - 1;
-    scratch.local.distances(i, i + 1, rest, scratch.to_kept.data());
+  std::vector<Slot>& left = scratch.left;  // places of those not covered yet
+  left.resize(count - 1);
+  std::iota(left.begin(), left.end(), Slot{1});
+  while (!left.empty() && kept.size() < most) {
+    const Slot next = left.front();
+    kept.push_back(slots[next]);
+    left.erase(left.begin());
+    scratch.local.distances_to(next, left.data(), left.size(), scratch.to_kept.data());
     // `<=`: rows at no distance from each other would fill each other's lists with `<` and be cut
     // off from the rest.
-    for (std::size_t j = 0; j < rest; ++j) {
-      scratch.covered[i + 1 + j] |=
-          kPruneFactor * scratch.to_kept[j] <= scratch.distances[i + 1 + j];
+    std::size_t rest = 0;
+    for (std::size_t j = 0; j < left.size(); ++j) {
+      const bool covered = kPruneFactor * scratch.to_kept[j] <= scratch.distances[left[j]];
+      left[rest] = left[j];
+      rest += !covered || left[j] <= always;
     }
+    left.resize(rest);
   }
   return kept;
 }

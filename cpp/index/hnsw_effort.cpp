@@ -11,10 +11,8 @@
 namespace gapless {
 namespace {
 
-constexpr std::size_t kLearnFrom = 1000;  // rows; fewer are scanned, or walked by ef alone
-constexpr std::size_t kQueries = 256;     // that efforts are measured with
-constexpr std::size_t kNeighbours = 10;   // recall at
-constexpr std::size_t kProfile = 1024;    // nearest rows whose distances are noted
+constexpr std::size_t kNeighbours = 10;  // recall at
+constexpr std::size_t kProfile = 1024;   // nearest rows whose distances are noted
 constexpr float kTie = 1e-6f;
 constexpr std::size_t kEfforts[] = {10, 14, 20, 28, 40, 56, 80, 112, 160, 224, 320, 448, 640, 896};
 constexpr double kEnough = 0.998;
@@ -23,11 +21,9 @@ constexpr double kEnough = 0.998;
 
 // Measures distances and recall with a sample of prepared queries. A query that is a row of the
 // index is searched for as if that row were not there.
-std::shared_ptr<Effort> HnswIndex::learn(const GraphView& view,
-                                         const std::vector<PreparedQuery>& queries,
-                                         const std::vector<Slot>& own_slots,
-                                         std::shared_ptr<Effort> effort,
-                                         std::size_t threads) const {
+void HnswIndex::learn(const GraphView& view, const std::vector<PreparedQuery>& queries,
+                      const std::vector<Slot>& own_slots, Effort& effort,
+                      std::size_t threads) const {
   const std::size_t used = view.rows->used.load();
   const std::size_t depth = std::min(kProfile, view.rows->live.load() - 1);
   std::vector<std::vector<float>> profiles(queries.size());
@@ -56,16 +52,16 @@ std::shared_ptr<Effort> HnswIndex::learn(const GraphView& view,
       std::sort(nearest.begin(), nearest.end(), std::greater<>());
     }
   });
-  effort->distances.resize(depth);
+  effort.distances.resize(depth);
   std::vector<float> column(queries.size());
   for (std::size_t j = 0; j < depth; ++j) {
     for (std::size_t q = 0; q < queries.size(); ++q) column[q] = 1.0f - profiles[q][j];
     std::nth_element(column.begin(),
                      column.begin() + static_cast<std::ptrdiff_t>(column.size() / 2), column.end());
-    effort->distances[j] = column[column.size() / 2];
+    effort.distances[j] = column[column.size() / 2];
   }
 
-  effort->recalls.clear();
+  effort.recalls.clear();
   const std::size_t wanted = std::min(kNeighbours, depth);
   for (const std::size_t ef : kEfforts) {
     std::vector<std::size_t> hits(queries.size());
@@ -73,9 +69,9 @@ std::shared_ptr<Effort> HnswIndex::learn(const GraphView& view,
       ScratchLease scratch(*this);
       Walk& walk = scratch->walks[0];
       for (std::size_t q = begin; q < end; ++q) {
-        WalkGoal wish = goal_for(effort.get(), wanted, ef);
+        WalkGoal wish = goal_for(&effort, wanted, ef);
         wish.without = own_slots[q];
-        prepare_walk(view, queries[q], effort.get(), walk);
+        prepare_walk(view, queries[q], &effort, walk);
         walk.begin(view, wish);
         walk.run();
         TopK best(wanted);
@@ -90,20 +86,18 @@ std::shared_ptr<Effort> HnswIndex::learn(const GraphView& view,
         static_cast<double>(std::accumulate(hits.begin(), hits.end(), std::size_t{0}));
     const double recall = found / static_cast<double>(queries.size() * wanted);
     // More effort cannot find less; what says otherwise is noise.
-    if (!effort->recalls.empty() && recall <= effort->recalls.back().second) continue;
-    effort->recalls.emplace_back(ef, recall);
+    if (!effort.recalls.empty() && recall <= effort.recalls.back().second) continue;
+    effort.recalls.emplace_back(ef, recall);
     if (recall >= kEnough) break;
   }
-  return effort;
 }
 
-std::shared_ptr<Effort> HnswIndex::learn_from_rows(const GraphView& view,
-                                                   std::size_t threads) const {
+void HnswIndex::learn_from_rows(const GraphView& view, Effort& effort, std::size_t threads) const {
   std::vector<Slot> slots;
   for (Slot slot = 0; slot < view.rows->used.load(); ++slot) {
     if (view.graph->state(slot) == Graph::State::kLinked) slots.push_back(slot);
   }
-  const std::size_t sampled = std::min(kQueries, slots.size());
+  const std::size_t sampled = std::min(kMeasured, slots.size());
   for (std::size_t i = 0; i < sampled; ++i) slots[i] = slots[i * slots.size() / sampled];
   slots.resize(sampled);
   std::vector<PreparedQuery> queries;
@@ -116,54 +110,132 @@ std::shared_ptr<Effort> HnswIndex::learn_from_rows(const GraphView& view,
       queries.push_back({row, 0.0f});
     }
   }
-  return learn(view, queries, slots, std::make_shared<Effort>(), threads);
+  learn(view, queries, slots, effort, threads);
+}
+
+// The mean of prepared queries, and its products with the rows.
+void HnswIndex::take_mean(const GraphView& view, const std::vector<PreparedQuery>& queries,
+                          Effort& effort, std::size_t threads) const {
+  std::vector<double> sum(dim(), 0.0);
+  for (const PreparedQuery& query : queries) {
+    for (std::size_t j = 0; j < dim(); ++j) sum[j] += query.vector[j];
+  }
+  effort.mean.mean.resize(dim());
+  for (std::size_t j = 0; j < dim(); ++j) {
+    effort.mean.mean[j] = static_cast<float>(sum[j] / static_cast<double>(queries.size()));
+  }
+  view.codes->fill_mean(effort.mean, view.rows->used.load(), threads);
+}
+
+void HnswIndex::set_effort(const std::string& modality, std::shared_ptr<Effort> effort) {
+  auto next = std::make_unique<GraphView>(seen());
+  auto efforts = std::make_shared<Efforts>(*next->efforts);
+  efforts->of[modality] = std::move(effort);
+  next->efforts = std::move(efforts);
+  show(std::move(next));
 }
 
 void HnswIndex::settle(std::size_t threads) {
   const std::size_t live = seen().rows->live.load();
   if (live < kLearnFrom || live < 2 * seen().efforts->rows) return;
+  check_codes(threads);
   auto next = std::make_unique<GraphView>(seen());
   auto efforts = std::make_shared<Efforts>(*next->efforts);
   efforts->rows = live;
-  efforts->of[""] = learn_from_rows(seen(), threads);
   next->efforts = std::move(efforts);
   show(std::move(next));
+  for (const auto& [modality, effort] : Efforts(*seen().efforts).of) {
+    if (!effort->sample.empty()) learn_again(modality);
+  }
 }
 
-void HnswIndex::fit_queries(const float* queries, std::size_t query_dim, std::size_t count,
-                            const std::string& modality, std::size_t threads) {
-  constexpr std::size_t kFewest = 100;
-  if (count < kFewest) {
-    throw InvalidArgument("the sample has " + std::to_string(count) + " queries; give at least " +
-                          std::to_string(kFewest) + ", better a few thousand");
+// Learns from the rows, and takes other codes where those in use do not find what they should.
+void HnswIndex::check_codes(std::size_t threads) {
+  constexpr double kHolds = 0.97;   // recall that effort must be able to buy
+  constexpr double kBetter = 0.01;  // and that other codes must gain
+  auto effort = std::make_shared<Effort>();
+  learn_from_rows(seen(), *effort, threads);
+  const auto best = [](const Effort& of) {
+    return of.recalls.empty() ? 0.0 : of.recalls.back().second;
+  };
+  if (options_.codes == "auto" && seen().codes->kind() == CodeKind::kCascade &&
+      best(*effort) < kHolds) {
+    GraphView other(seen());
+    std::vector<float> row(dim());
+    other.codes = make_codes(CodeKind::kI8, other.rows, seen().codes->mean());
+    for (Slot slot = 0; slot < other.rows->used.load(); ++slot) {
+      decode(seen(), slot, row.data());
+      other.codes->encode(slot, row.data());
+    }
+    auto other_effort = std::make_shared<Effort>();
+    learn_from_rows(other, *other_effort, threads);
+    if (best(*other_effort) > best(*effort) + kBetter) {
+      show(std::make_unique<GraphView>(other));
+      effort = std::move(other_effort);
+    }
+  }
+  set_effort("", std::move(effort));
+}
+
+// Learns anew, under the alignment and with the rows of now, from the sample that was kept.
+void HnswIndex::learn_again(const std::string& modality) {
+  const Effort* known = seen().efforts->find(modality);
+  auto effort = std::make_shared<Effort>();
+  if (known == nullptr || known->sample.empty()) {
+    learn_from_rows(seen(), *effort, 0);
+  } else {
+    effort->sample = known->sample;
+    std::vector<PreparedQuery> prepared;
+    for (const std::vector<float>& query : effort->sample) {
+      prepared.push_back(prepare_query(seen(), query.data(), query.size(), modality));
+    }
+    take_mean(seen(), prepared, *effort, 0);
+    learn(seen(), prepared, std::vector<Slot>(prepared.size(), kNoSlot), *effort, 0);
+  }
+  set_effort(modality, std::move(effort));
+}
+
+// Another alignment makes other queries of the samples, and other distances: what was measured
+// under the old one is forgotten, and measured again when a recall is asked for.
+void HnswIndex::realign(IndexView& given) {
+  auto& next = static_cast<GraphView&>(given);
+  auto efforts = std::make_shared<Efforts>();
+  efforts->rows = next.efforts->rows;
+  for (const auto& [modality, effort] : next.efforts->of) {
+    if (effort->sample.empty()) continue;
+    auto kept = std::make_shared<Effort>();
+    kept->sample = effort->sample;
+    std::vector<PreparedQuery> prepared;
+    for (const std::vector<float>& query : kept->sample) {
+      try {
+        prepared.push_back(prepare_query(next, query.data(), query.size(), modality));
+      } catch (const InvalidArgument&) {  // the new alignment does not know such queries
+        break;
+      }
+    }
+    if (prepared.size() < kept->sample.size()) continue;
+    take_mean(next, prepared, *kept, 0);
+    efforts->of[modality] = std::move(kept);
+  }
+  next.efforts = std::move(efforts);
+}
+
+void HnswIndex::before_search(const SearchOptions& options) {
+  if (options.recall == 0.0) return;
+  std::string modality = options.query_modality;
+  const auto missing = [&] {
+    const GraphView& view = seen();
+    if (view.rows->live.load() < kLearnFrom) return false;
+    if (view.efforts->find(modality) == nullptr) modality.clear();
+    const Effort* effort = view.efforts->find(modality);
+    return effort == nullptr || effort->recalls.empty();
+  };
+  {
+    const Epoch::Guard guard(epoch_);
+    if (!missing()) return;
   }
   const std::lock_guard<std::mutex> writer(writer_);
-  const GraphView& view = seen();
-  if (view.rows->live.load() < kLearnFrom) {
-    throw InvalidArgument("the index has " + std::to_string(view.rows->live.load()) +
-                          " rows; below " + std::to_string(kLearnFrom) +
-                          " there is nothing to learn: add the rows first");
-  }
-  std::vector<PreparedQuery> prepared;
-  auto effort = std::make_shared<Effort>();
-  std::vector<double> sum(dim(), 0.0);
-  for (std::size_t i = 0; i < count; ++i) {
-    prepared.push_back(prepare_query(view, queries + i * query_dim, query_dim, modality, i));
-    for (std::size_t j = 0; j < dim(); ++j) sum[j] += prepared.back().vector[j];
-  }
-  effort->mean.mean.resize(dim());
-  for (std::size_t j = 0; j < dim(); ++j) {
-    effort->mean.mean[j] = static_cast<float>(sum[j] / static_cast<double>(count));
-  }
-  view.codes->fill_mean(effort->mean, view.rows->used.load(), threads);
-  const std::size_t measured = std::min(kQueries, count);
-  prepared.erase(prepared.begin(), prepared.end() - static_cast<std::ptrdiff_t>(measured));
-  auto next = std::make_unique<GraphView>(view);
-  auto efforts = std::make_shared<Efforts>(*next->efforts);
-  efforts->of[modality] =
-      learn(view, prepared, std::vector<Slot>(measured, kNoSlot), std::move(effort), threads);
-  next->efforts = std::move(efforts);
-  show(std::move(next));
+  if (missing()) learn_again(modality);
 }
 
 }  // namespace gapless

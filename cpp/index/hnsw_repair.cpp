@@ -140,7 +140,8 @@ std::vector<Slot> HnswIndex::regrow_tree(Graph& graph) const {
     Slot* row = graph.row(queue[i]);
     for (std::size_t j = 0; j < graph.degree && row[j] != kNoSlot; ++j) {
       const Slot to = row[j] & Graph::kSlotMask;
-      publish(row[j], to | (reached[to] ? 0 : Graph::kTreeLink));
+      const Slot other_tags = row[j] & Graph::kQueryLink;
+      publish(row[j], to | other_tags | (reached[to] ? 0 : Graph::kTreeLink));
       if (reached[to]) continue;
       reached[to] = true;
       queue.push_back(to);

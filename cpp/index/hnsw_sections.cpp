@@ -147,7 +147,7 @@ void HnswIndex::restore_graph(const SectionReader& reader) {
       fail("links", slot, "has links after their end");
     }
     for (const Slot* link = row; link != last; ++link) {
-      const Slot to = *link & ~Graph::kTreeLink;
+      const Slot to = *link & Graph::kSlotMask;
       if (to >= used || to == slot || states[to] != State::kLinked) {
         fail("links", slot, "links to itself or to what is no linked row");
       }

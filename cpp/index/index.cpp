@@ -310,6 +310,7 @@ void Index::set_alignment(AlignmentPtr alignment) {
     fill_r(*next->aligned, *next->rows, 0,
            [this](Slot slot, float* unit) { decode(view(), slot, unit); });
   }
+  realign(*next);
   show(std::move(next));
 }
 
@@ -348,6 +349,8 @@ void Index::search(const float* queries, std::size_t query_dim, std::size_t coun
     throw InvalidArgument(
         "exact_scores needs the f32 rows and this index keeps none; make it with keep_f32=True");
   }
+  // Learning what it takes is a write, and changes no answer but this one's.
+  const_cast<Index*>(this)->before_search(options);
   const Epoch::Guard guard(epoch_);
   const IndexView& seen = view();
   std::vector<PreparedQuery> prepared;

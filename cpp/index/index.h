@@ -99,6 +99,10 @@ class Index {
   virtual void link(const std::vector<Slot>&, std::size_t /*threads*/) {}
   // Rows that have lost their labels, or never got one. Calls recycle() at once or later.
   virtual void erase(const std::vector<Slot>& slots) = 0;
+  // The derived part of `next`, which has another alignment than the view shown.
+  virtual void realign(IndexView& /*next*/) {}
+  // Before a search takes its guard: may write.
+  virtual void before_search(const SearchOptions& /*options*/) {}
   virtual void settle(std::size_t /*threads*/) {}  // after an add
   virtual void tidy() {}  // before a save: leaves no slot in use without label
   virtual void append_sections(SectionWriter&) const {}
