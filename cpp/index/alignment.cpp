@@ -160,4 +160,21 @@ float Alignment::scale(const float* row) const {
   return norm < kNoDirection ? 0.0f : static_cast<float>(1.0 / norm);
 }
 
+void Alignment::scales(const float* rows, std::size_t stride, std::size_t dim, std::size_t count,
+                       float* r) const {
+  // |x + o|^2 = 1 + 2<x, o> + |o|^2 cancels where x is close to -o: such rows are summed directly.
+  constexpr float kCancels = 0.05f;
+  if (rows_.out == 0 || !rows_.linear.empty()) {
+    for (std::size_t i = 0; i < count; ++i) r[i] = scale(rows + i * stride);
+    return;
+  }
+  kernels().dot_rows(rows_.offset.data(), rows, stride, dim, count, r);
+  const float square = kernels().dot(rows_.offset.data(), rows_.offset.data(), dim);
+  for (std::size_t i = 0; i < count; ++i) {
+    const float moved = 1.0f + 2.0f * r[i] + square;
+    r[i] = moved > kCancels && std::isfinite(moved) ? 1.0f / std::sqrt(moved)
+                                                    : scale(rows + i * stride);
+  }
+}
+
 }  // namespace gapless

@@ -49,6 +49,10 @@ class Alignment {
   PreparedQuery prepare_row(const float* row, std::size_t dim) const;
   // r(x), or 0 where |Wx + o| < 1e-6: such a row has no direction and scores 0.
   float scale(const float* row) const;
+  // r of `count` unit rows of `dim` floats, one every `stride`; much faster where there is no
+  // linear part.
+  void scales(const float* rows, std::size_t stride, std::size_t dim, std::size_t count,
+              float* r) const;
 
  private:
   PreparedQuery fold(std::vector<float> aligned, std::size_t dim) const;

@@ -32,4 +32,64 @@ std::size_t Effort::ef_for(double recall, std::size_t k) const {
   return static_cast<std::size_t>(std::ceil(ef * stretch));
 }
 
+std::vector<char> pack_efforts(const Efforts& efforts) {
+  Packer packer;
+  packer.size(efforts.rows);
+  packer.size(efforts.of.size());
+  for (const auto& [modality, effort] : efforts.of) {
+    packer.text(modality);
+    packer.size(effort->sample.size());
+    packer.size(effort->sample.empty() ? 0 : effort->sample.front().size());
+    for (const std::vector<float>& query : effort->sample) packer.values(query);
+    packer.size(effort->mean.mean.size());
+    packer.values(effort->mean.mean);
+    packer.size(effort->distances.size());
+    packer.values(effort->distances);
+    packer.size(effort->recalls.size());
+    for (const auto& [ef, recall] : effort->recalls) {
+      packer.size(ef);
+      packer.values(std::vector<double>{recall});
+    }
+  }
+  return packer.take();
+}
+
+std::shared_ptr<Efforts> unpack_efforts(const Section& section, std::size_t dim) {
+  const auto check = [&](bool sound) {
+    if (!sound) throw Corruption{section.name, "holds what no search can have taught"};
+  };
+  const auto finite = [](const std::vector<float>& all) {
+    return std::all_of(all.begin(), all.end(), [](float x) { return std::fabs(x) < 1e6f; });
+  };
+  Unpacker unpacker(section);
+  auto efforts = std::make_shared<Efforts>();
+  efforts->rows = unpacker.size();
+  for (std::uint64_t left = unpacker.size(); left > 0; --left) {
+    const std::string modality = unpacker.text();
+    auto effort = std::make_shared<Effort>();
+    const std::uint64_t queries = unpacker.size();
+    const std::uint64_t query_dim = unpacker.size();
+    check(queries <= unpacker.left() / sizeof(float) && (queries == 0 || query_dim > 0));
+    for (std::uint64_t i = 0; i < queries; ++i) {
+      effort->sample.push_back(unpacker.values<float>(query_dim));
+      check(finite(effort->sample.back()));
+    }
+    effort->mean.mean = unpacker.values<float>(unpacker.size());
+    check(effort->mean.mean.empty() || effort->mean.mean.size() == dim);
+    effort->distances = unpacker.values<float>(unpacker.size());
+    check(finite(effort->mean.mean) && finite(effort->distances));
+    for (std::uint64_t pairs = unpacker.size(); pairs > 0; --pairs) {
+      const std::uint64_t ef = unpacker.size();
+      const double recall = unpacker.values<double>(1).front();
+      check(ef > 0 && ef < kMaxSlots && recall >= 0.0 && recall <= 1.0);
+      check(effort->recalls.empty() ||
+            (effort->recalls.back().first < ef && effort->recalls.back().second < recall));
+      effort->recalls.emplace_back(ef, recall);
+    }
+    efforts->of[modality] = std::move(effort);
+  }
+  if (unpacker.left() != 0) throw Corruption{section.name, "has bytes left over"};
+  return efforts;
+}
+
 }  // namespace gapless

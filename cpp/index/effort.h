@@ -28,12 +28,17 @@ struct Effort {
 // By query modality; "" = any other, learnt from the rows.
 struct Efforts {
   std::map<std::string, std::shared_ptr<Effort>> of;
-  std::size_t rows = 0;  // that there were when they were learnt
+  std::size_t rows = 0;                // that there were when they were learnt
+  std::shared_ptr<const Efforts> raw;  // while there is an alignment: those without
 
   const Effort* find(const std::string& modality) const {
     const auto found = of.find(modality);
     return found == of.end() ? nullptr : found->second.get();
   }
 };
+
+std::vector<char> pack_efforts(const Efforts& efforts);
+// Without the products of the mean queries.
+std::shared_ptr<Efforts> unpack_efforts(const Section& section, std::size_t dim);
 
 }  // namespace gapless

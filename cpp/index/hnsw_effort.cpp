@@ -144,7 +144,8 @@ void HnswIndex::settle(std::size_t threads) {
   efforts->rows = live;
   next->efforts = std::move(efforts);
   show(std::move(next));
-  for (const auto& [modality, effort] : Efforts(*seen().efforts).of) {
+  const Efforts known = *seen().efforts;
+  for (const auto& [modality, effort] : known.of) {
     if (!effort->sample.empty()) learn_again(modality);
   }
 }
@@ -196,25 +197,33 @@ void HnswIndex::learn_again(const std::string& modality) {
 }
 
 // Another alignment makes other queries of the samples, and other distances: what was measured
-// under the old one is forgotten, and measured again when a recall is asked for.
+// under the old one is forgotten, and measured again when a recall is asked for. Till then the
+// distances between raw rows are a fair guess.
 void HnswIndex::realign(IndexView& given) {
   auto& next = static_cast<GraphView&>(given);
+  const std::shared_ptr<const Efforts> raw =
+      next.efforts->raw != nullptr ? next.efforts->raw : next.efforts;
+  if (next.alignment() == nullptr) {
+    next.efforts = raw;
+    refill_means(next);
+    return;
+  }
   auto efforts = std::make_shared<Efforts>();
   efforts->rows = next.efforts->rows;
+  efforts->raw = raw;
   for (const auto& [modality, effort] : next.efforts->of) {
-    if (effort->sample.empty()) continue;
     auto kept = std::make_shared<Effort>();
     kept->sample = effort->sample;
+    if (modality.empty()) kept->distances = effort->distances;
     std::vector<PreparedQuery> prepared;
-    for (const std::vector<float>& query : kept->sample) {
-      try {
+    try {
+      for (const std::vector<float>& query : kept->sample) {
         prepared.push_back(prepare_query(next, query.data(), query.size(), modality));
-      } catch (const InvalidArgument&) {  // the new alignment does not know such queries
-        break;
       }
+    } catch (const InvalidArgument&) {  // the new alignment does not know such queries
+      continue;
     }
-    if (prepared.size() < kept->sample.size()) continue;
-    take_mean(next, prepared, *kept, 0);
+    if (!prepared.empty()) take_mean(next, prepared, *kept, 0);
     efforts->of[modality] = std::move(kept);
   }
   next.efforts = std::move(efforts);

@@ -57,6 +57,8 @@ void HnswIndex::append_sections(SectionWriter& sections) const {
   sections.borrow("links", graph.links.data(), used * graph.stride);
   sections.borrow("chain", graph.chain.data(), used);
   view.codes->append_sections(sections, used);
+  const Efforts& efforts = *view.efforts;
+  sections.own("efforts", pack_efforts(efforts.raw != nullptr ? *efforts.raw : efforts));
 }
 
 std::unique_ptr<HnswIndex> HnswIndex::restore(std::size_t dim, const SectionReader& reader) {
@@ -177,8 +179,9 @@ void HnswIndex::restore_graph(const SectionReader& reader) {
   }
   routers_from_ = graph.linked;
   centred_on_ = header.centred_on;
+  next->efforts = unpack_efforts(reader.need("efforts"), dim());
+  refill_means(*next);
   show(std::move(next));
-  settle(0);
 }
 
 }  // namespace gapless

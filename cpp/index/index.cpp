@@ -39,12 +39,15 @@ void fill_r(AlignedRows& aligned, const RowTable& rows, std::size_t threads,
             const std::function<void(Slot, float*)>& decode) {
   const std::size_t used = rows.used.load();
   parallel_for(used, threads, kGrain, [&](std::size_t begin, std::size_t end) {
+    if (rows.has_vectors) {
+      aligned.alignment->scales(rows.vector(static_cast<Slot>(begin)), rows.stride, rows.dim,
+                                end - begin, aligned.r.data() + begin);
+      return;
+    }
     std::vector<float> decoded(rows.dim);
-    for (std::size_t s = begin; s < end; ++s) {
-      const auto slot = static_cast<Slot>(s);
-      if (!rows.has_vectors) decode(slot, decoded.data());
-      aligned.r[slot] =
-          aligned.alignment->scale(rows.has_vectors ? rows.vector(slot) : decoded.data());
+    for (std::size_t slot = begin; slot < end; ++slot) {
+      decode(static_cast<Slot>(slot), decoded.data());
+      aligned.r[slot] = aligned.alignment->scale(decoded.data());
     }
   });
 }

@@ -5,6 +5,7 @@
 #include <map>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "core/error.h"
@@ -80,6 +81,67 @@ class SectionReader {
 
  private:
   const Sections& sections_;
+};
+
+// Lists of numbers and names, packed one after the other.
+class Packer {
+ public:
+  void size(std::uint64_t value) { put(&value, sizeof(value)); }
+  void text(const std::string& value) {
+    size(value.size());
+    put(value.data(), value.size());
+  }
+  template <typename T>
+  void values(const std::vector<T>& all) {  // without their number
+    put(all.data(), all.size() * sizeof(T));
+  }
+  std::vector<char> take() { return std::move(bytes_); }
+
+ private:
+  void put(const void* data, std::size_t bytes) {
+    const auto* from = static_cast<const char*>(data);
+    bytes_.insert(bytes_.end(), from, from + bytes);
+  }
+  std::vector<char> bytes_;
+};
+
+// The way back; throws Corruption where a section ends too early.
+class Unpacker {
+ public:
+  explicit Unpacker(const Section& section)
+      : name_(section.name), at_(static_cast<const char*>(section.data)), left_(section.bytes) {}
+
+  std::uint64_t size() {
+    std::uint64_t value = 0;
+    std::memcpy(&value, take(sizeof(value)), sizeof(value));
+    return value;
+  }
+  std::string text() {
+    const std::uint64_t length = size();
+    const char* from = take(length);
+    return std::string(from, from + length);
+  }
+  template <typename T>
+  std::vector<T> values(std::uint64_t count) {
+    if (count > left_ / sizeof(T)) throw Corruption{name_, "ends too early"};
+    std::vector<T> found(count);
+    if (count > 0) std::memcpy(found.data(), take(count * sizeof(T)), count * sizeof(T));
+    return found;
+  }
+  std::size_t left() const { return left_; }
+
+ private:
+  const char* take(std::uint64_t bytes) {
+    if (bytes > left_) throw Corruption{name_, "ends too early"};
+    const char* from = at_;
+    at_ += bytes;
+    left_ -= bytes;
+    return from;
+  }
+
+  std::string name_;
+  const char* at_;
+  std::size_t left_;
 };
 
 std::vector<char> pack_alignment(const Alignment& alignment);

@@ -72,6 +72,7 @@ FusedHits search_fields(const std::vector<FieldSearch>& searches, std::size_t k,
     how.ef = search.ef;
     how.query_modality = search.query_modality;
     how.filter = search.filter.get();
+    how.exact_scores = search.index->keeps_vectors();  // as those of completion are
     search.index->search(search.query.data(), search.query.size(), 1, how, scores.data(),
                          labels.data());
     const std::vector<double> exact(scores.begin(), scores.end());
