@@ -13,6 +13,7 @@ from .errors import InvalidArgument, SchemaMismatch
 __all__ = ["Field", "Schema", "Space"]
 
 INDEX_KINDS = ("hnsw", "flat")
+CODES = ("auto", "f32", "bf16", "i8", "cascade")
 MAX_DIM = 65_536
 MAX_NAME = 64
 
@@ -64,7 +65,10 @@ class Field:
     index : {"hnsw", "flat"}
         ``"hnsw"`` is the graph index, ``"flat"`` the exact scan (best below some 10,000 rows).
     m, ef_construction : int
-        Graph degree (2 to 512) and build effort (1 to 10000) of ``"hnsw"``; unused by ``"flat"``.
+        Half the links a row may have (2 to 512) and build effort (1 to 10000) of ``"hnsw"``; unused
+        by ``"flat"``.
+    codes : {"auto", "f32", "bf16", "i8", "cascade"}
+        What searches of ``"hnsw"`` read; float32 rows are kept beside them, and scores are theirs.
 
     Raises
     ------
@@ -77,6 +81,7 @@ class Field:
     index: str = "hnsw"
     m: int = 32
     ef_construction: int = 200
+    codes: str = "auto"
 
     def __post_init__(self) -> None:
         _check_name("Field.space", self.space)
@@ -84,6 +89,10 @@ class Field:
         if self.index not in INDEX_KINDS:
             raise InvalidArgument(
                 f"Field.index is {self.index!r}: choose one of {', '.join(INDEX_KINDS)}"
+            )
+        if self.codes not in CODES:
+            raise InvalidArgument(
+                f"Field.codes is {self.codes!r}: choose one of {', '.join(CODES)}"
             )
         _check_int("Field.m", self.m, 2, 512)
         _check_int("Field.ef_construction", self.ef_construction, 1, 10_000)

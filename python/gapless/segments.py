@@ -37,7 +37,9 @@ def make_index(schema: Schema, field: str) -> Index:
     spec: Field = schema.fields[field]
     if spec.index == "flat":
         return _core.FlatIndex(schema.dim(field))
-    return _core.HnswIndex(schema.dim(field), m=spec.m, ef_construction=spec.ef_construction)
+    return _core.HnswIndex(
+        schema.dim(field), m=spec.m, ef_construction=spec.ef_construction, codes=spec.codes
+    )
 
 
 def write_segment(folder: Path, schema: Schema, field: str, index: Index, seq: int) -> SegmentRow:

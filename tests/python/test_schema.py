@@ -15,7 +15,7 @@ def two_spaces() -> Schema:
         fields={
             "image": Field("clip", "image"),
             "caption": Field("clip", "text", index="flat"),
-            "body": Field("bge", "text", m=16, ef_construction=100),
+            "body": Field("bge", "text", m=16, ef_construction=100, codes="i8"),
         },
     )
 
@@ -73,6 +73,7 @@ def test_space_refuses_an_empty_text(name: str) -> None:
         ({"m": 1}, r"Field\.m is 1"),
         ({"m": 513}, r"Field\.m is 513"),
         ({"ef_construction": 0}, r"Field\.ef_construction is 0"),
+        ({"codes": "i4"}, r"Field\.codes is 'i4': choose one of auto, f32"),
     ],
 )
 def test_field_refuses(arguments: dict[str, object], message: str) -> None:
