@@ -155,7 +155,9 @@ class Finder {
     gather(sample.data(), count, pivots);
     std::vector<std::uint32_t> chosen(members.size() * fan);
     parallel_for(members.size(), threads_, kTile, [&](std::size_t begin, std::size_t end) {
-      choose(pivots, members.data() + begin, end - begin, fan, &chosen[begin * fan]);
+      for (std::size_t i = begin; i < end; i += kTile) {
+        choose(pivots, members.data() + i, std::min(kTile, end - i), fan, &chosen[i * fan]);
+      }
     });
     std::vector<Members> parts(count);
     for (std::size_t i = 0; i < members.size(); ++i) {
