@@ -26,6 +26,12 @@ ScanCosts costs_of(std::size_t dim, std::size_t query_count) {
 
 }  // namespace
 
+ExactScan::ExactScan(const ExactScan& from, const Slot* slots, std::size_t count, std::size_t room,
+                     std::size_t threads)
+    : dim_(from.dim_), codes_(from.codes_, slots, count, room, threads), packed_(from.packed_) {}
+
+bool ExactScan::outgrown(std::size_t count) const { return count >= kGrowth * packed_; }
+
 void ExactScan::pack(const float* rows, std::size_t stride, std::size_t count,
                      std::size_t threads) {
   codes_ = ScanCodes(dim_);
@@ -37,7 +43,7 @@ void ExactScan::pack(const float* rows, std::size_t stride, std::size_t count,
 
 void ExactScan::extend(const float* rows, std::size_t stride, std::size_t count,
                        std::size_t threads) {
-  if (count >= kGrowth * packed_) {
+  if (outgrown(count)) {
     pack(rows, stride, count, threads);
   } else {
     codes_.extend(rows, stride, count, threads);
@@ -74,6 +80,7 @@ void ExactScan::search(const ScanTarget* queries, std::size_t query_count, std::
     counts.lines += more.lines;
     counts.rescored += more.rescored;
     counts.plain += more.plain;
+    counts.lost += more.lost;
   };
 
   // Many queries: each worker takes some of them through all rows.
@@ -97,8 +104,10 @@ void ExactScan::search(const ScanTarget* queries, std::size_t query_count, std::
       }
     }
     if (!few && !by_rows) search.scan(states, 0, rows.count);
-    if (!by_rows) {
-      for (std::size_t q = begin; q < end; ++q) best[q] = std::move(local[q - begin].best);
+    for (ScanState& state : local) {
+      // As many rows as were known to reach the floor must have been found.
+      search.counts.lost += state.floor > kNoScore && state.best.threshold() == kNoScore;
+      best[&state - local.data() + begin] = std::move(state.best);
     }
     add(search.counts);
   });
@@ -113,6 +122,7 @@ void ExactScan::search(const ScanTarget* queries, std::size_t query_count, std::
     search.scan(states, begin, end);
     std::vector<float> scores(k);
     std::vector<Label> labels(k);
+    add(search.counts);
     const std::lock_guard<std::mutex> lock(mutex);
     for (std::size_t q = 0; q < query_count; ++q) {
       states[q].best.write(scores.data(), labels.data());
@@ -120,10 +130,6 @@ void ExactScan::search(const ScanTarget* queries, std::size_t query_count, std::
         best[q].push({scores[i], labels[i]});
       }
     }
-    counts.scanned += search.counts.scanned;
-    counts.lines += search.counts.lines;
-    counts.rescored += search.counts.rescored;
-    counts.plain += search.counts.plain;
   });
 }
 

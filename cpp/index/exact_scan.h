@@ -18,14 +18,18 @@ namespace gapless {
 class ExactScan {
  public:
   explicit ExactScan(std::size_t dim) : dim_(dim), codes_(dim) {}
+  // What `from` has of these rows, ascending, numbered from 0, with room for more.
+  ExactScan(const ExactScan& from, const Slot* slots, std::size_t count, std::size_t room,
+            std::size_t threads);
 
   // Codes all the rows, on a basis of their own.
   void pack(const float* rows, std::size_t stride, std::size_t count, std::size_t threads);
-  // Codes the rows from coded() on; all of them, on a new basis, when they have become many more.
+  // Codes the rows from coded() on; all of them, on a new basis, when they have outgrown the old.
   void extend(const float* rows, std::size_t stride, std::size_t count, std::size_t threads);
   // Codes again rows that have changed.
   void replace(const float* rows, std::size_t stride, const Slot* slots, std::size_t count);
 
+  bool outgrown(std::size_t count) const;
   std::size_t coded() const { return codes_.size(); }
   std::size_t memory_bytes() const { return codes_.memory_bytes(); }
 

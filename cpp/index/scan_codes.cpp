@@ -22,25 +22,42 @@ constexpr double kSmallestNorm = 1e-6;  // of a query
 constexpr double kLargestNorm = 1e6;
 
 // A sign for each dim, so that no structure of the rows survives the transform of a line.
-bool flips(std::size_t dim) { return (dim * 0x9E3779B97F4A7C15ull >> 37 & 1) != 0; }
+double sign_of(std::size_t dim) {
+  return (dim * 0x9E3779B97F4A7C15ull >> 37 & 1) != 0 ? -1.0 : 1.0;
+}
+
+// Sums of many values go in lanes, which the compiler keeps side by side.
+constexpr std::size_t kLanes = 16;
+
+template <typename Term>
+double sum_of(std::size_t count, const Term& term) {
+  double sums[kLanes] = {};
+  std::size_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    for (std::size_t lane = 0; lane < kLanes; ++lane) sums[lane] += term(i + lane);
+  }
+  for (; i < count; ++i) sums[i % kLanes] += term(i);
+  for (std::size_t half = kLanes / 2; half > 0; half /= 2) {
+    for (std::size_t lane = 0; lane < half; ++lane) sums[lane] += sums[lane + half];
+  }
+  return sums[0];
+}
 
 template <typename T>
 double square_of(const T* values, std::size_t count) {
-  double sums[4] = {0.0, 0.0, 0.0, 0.0};
-  std::size_t i = 0;
-  for (; i + 4 <= count; i += 4) {
-    for (std::size_t lane = 0; lane < 4; ++lane) {
-      sums[lane] += static_cast<double>(values[i + lane]) * values[i + lane];
-    }
-  }
-  for (; i < count; ++i) sums[0] += static_cast<double>(values[i]) * values[i];
-  return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+  return sum_of(count, [&](std::size_t i) { return static_cast<double>(values[i]) * values[i]; });
 }
 
 float largest(const float* values, std::size_t count) {
-  float most = 0.0f;
-  for (std::size_t i = 0; i < count; ++i) most = std::max(most, std::fabs(values[i]));
-  return most;
+  float most[kLanes] = {};
+  std::size_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+      most[lane] = std::max(most[lane], std::fabs(values[i + lane]));
+    }
+  }
+  for (; i < count; ++i) most[0] = std::max(most[0], std::fabs(values[i]));
+  return *std::max_element(most, most + kLanes);
 }
 
 // Integers within +-limit, and their scale.
@@ -58,12 +75,11 @@ float encode_steps(const float* values, std::size_t count, int limit, std::int8_
 
 // Norm of what the codes leave of the values.
 double residual(const float* values, std::size_t count, float scale, const std::int8_t* codes) {
-  double square = 0.0;
-  for (std::size_t i = 0; i < count; ++i) {
-    const double rest = values[i] - static_cast<double>(scale) * codes[i];
-    square += rest * rest;
-  }
-  return std::sqrt(square);
+  const auto wide = static_cast<double>(scale);
+  return std::sqrt(sum_of(count, [&](std::size_t i) {
+    const double rest = values[i] - wide * codes[i];
+    return rest * rest;
+  }));
 }
 
 float up(double value) { return static_cast<float>(value * (1.0 + 4 * kFloatError) + 1e-30); }
@@ -71,7 +87,56 @@ float up(double value) { return static_cast<float>(value * (1.0 + 4 * kFloatErro
 }  // namespace
 
 ScanCodes::ScanCodes(std::size_t dim)
-    : dim_(dim), line_dims_((dim + kMixDims - 1) / kMixDims * kMixDims) {}
+    : dim_(dim), line_dims_((dim + kMixDims - 1) / kMixDims * kMixDims), signs_(dim) {
+  for (std::size_t j = 0; j < dim; ++j) signs_[j] = sign_of(j);
+}
+
+ScanCodes::ScanCodes(const ScanCodes& from, const Slot* slots, std::size_t count, std::size_t room,
+                     std::size_t threads)
+    : dim_(from.dim_),
+      line_dims_(from.line_dims_),
+      signs_(from.signs_),
+      size_(count),
+      mean_(from.mean_),
+      basis_(from.basis_),
+      centre_(from.centre_),
+      basis_dims_(from.basis_dims_),
+      skew_(from.skew_),
+      mean_norm_(from.mean_norm_),
+      most_(from.most_),
+      depths_(from.depths_),
+      pivots_(from.pivots_),
+      pivot_offsets_(from.pivot_offsets_),
+      cells_(from.cells_.size()) {
+  resize(std::max(count, room));
+  parallel_for(count, threads, kGrain, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i) {
+      const std::size_t slot = slots[i];
+      for (std::size_t group = 0; group < basis_dims_ / 4; ++group) {
+        const std::size_t part = group / (kPartDims / 4);
+        const std::size_t at =
+            part * kScanBlockRows * kPartDims + group % (kPartDims / 4) * 4 * kPanelRows;
+        std::copy_n(from.parts_.data() + from.prefix_at(slot) + at, 4,
+                    parts_.data() + prefix_at(i) + at);
+      }
+      scales_[i] = from.scales_[slot];
+      for (std::size_t depth = 0; depth < depths_.size(); ++depth) {
+        tails_[depth][i] = from.tails_[depth][slot];
+      }
+      std::copy_n(from.lines_.data() + slot * line_dims_, line_dims_,
+                  lines_.data() + i * line_dims_);
+      line_scales_[i] = from.line_scales_[slot];
+      line_errors_[i] = from.line_errors_[slot];
+    }
+  });
+  std::vector<Slot> place(from.size_, kNoSlot);
+  for (std::size_t i = 0; i < count; ++i) place[slots[i]] = static_cast<Slot>(i);
+  for (std::size_t c = 0; c < cells_.size(); ++c) {
+    for (const Slot slot : from.cells_[c]) {
+      if (place[slot] != kNoSlot) cells_[c].push_back(place[slot]);
+    }
+  }
+}
 
 std::size_t ScanCodes::memory_bytes() const {
   std::size_t bytes = scales_.bytes() + lines_.bytes() + line_scales_.bytes() +
@@ -218,14 +283,12 @@ double ScanCodes::code(const float* rows, std::size_t stride, const Slot* slots,
 void ScanCodes::code_prefix(const float* y, double norm, double error, Slot slot) {
   std::int8_t codes[kMostScanDims];
   scales_[slot] = encode_steps(y, basis_dims_, 127, codes);
-  const std::size_t in_block = slot % kScanBlockRows;
-  std::uint8_t* block = parts_.data() + slot / kScanBlockRows * kScanBlockRows * basis_dims_;
-  block += in_block / kPanelRows * kPartDims * kPanelRows + in_block % kPanelRows * 4;
+  std::uint8_t* prefix = parts_.data() + prefix_at(slot);
   const double least = norm * norm * (skew_ + 1e-12) + 2.1 * error * (norm + error) + 1e-30;
   double left = norm * norm;
   std::size_t depth = 0;
   for (std::size_t part = 0; part < part_count(); ++part) {
-    std::uint8_t* out = block + part * kScanBlockRows * kPartDims;
+    std::uint8_t* out = prefix + part * kScanBlockRows * kPartDims;
     for (std::size_t d = 0; d < kPartDims; ++d) {
       out[d / 4 * 4 * kPanelRows + d % 4] =
           static_cast<std::uint8_t>(codes[part * kPartDims + d] + 128);
@@ -241,12 +304,11 @@ void ScanCodes::code_prefix(const float* y, double norm, double error, Slot slot
 double ScanCodes::code_line(const float* row, Slot slot) {
   std::vector<float> values(line_dims_, 0.0f);
   std::vector<std::int8_t> codes(line_dims_);
-  double square = 0.0;
-  for (std::size_t j = 0; j < dim_; ++j) {
+  const double square = sum_of(dim_, [&](std::size_t j) {
     const double centred = row[j] - mean_[j];
-    square += centred * centred;
-    values[j] = static_cast<float>(flips(j) ? -centred : centred);
-  }
+    values[j] = static_cast<float>(centred * signs_[j]);
+    return centred * centred;
+  });
   kernels().codes->hadamard(values.data(), kMixDims, line_dims_ / kMixDims);
   const float scale = encode_steps(values.data(), line_dims_, 127, codes.data());
   std::uint8_t* line = lines_.data() + slot * line_dims_;
@@ -269,7 +331,7 @@ bool ScanCodes::encode(const float* vector, Query& query) const {
       norm * (most_row * static_cast<double>(dim_ + 32) * 2 * kFloatError + 1e-20);
 
   std::vector<float> values(line_dims_, 0.0f);
-  for (std::size_t j = 0; j < dim_; ++j) values[j] = flips(j) ? -vector[j] : vector[j];
+  for (std::size_t j = 0; j < dim_; ++j) values[j] = static_cast<float>(vector[j] * signs_[j]);
   kernels().codes->hadamard(values.data(), kMixDims, line_dims_ / kMixDims);
   query.line.resize(line_dims_);
   query.line_scale = encode_steps(values.data(), line_dims_, 127, query.line.data());

@@ -24,6 +24,11 @@ class ScanCodes {
   static constexpr std::size_t kDepths = 4;
 
   explicit ScanCodes(std::size_t dim);
+  // These rows of another's, ascending, numbered from 0, with room for more.
+  ScanCodes(const ScanCodes& from, const Slot* slots, std::size_t count, std::size_t room,
+            std::size_t threads);
+  ScanCodes(ScanCodes&&) = default;
+  ScanCodes& operator=(ScanCodes&&) = default;
 
   // Builds the basis from a sample of the rows, and codes all.
   void build(const float* rows, std::size_t stride, std::size_t count, std::size_t threads);
@@ -75,9 +80,16 @@ class ScanCodes {
   // What float arithmetic may be off in B x, in units of |x| (and of |mean| for rows).
   double projection_error() const;
   void resize(std::size_t count);
+  // Of a row's prefix, its first four codes.
+  std::size_t prefix_at(std::size_t slot) const {
+    const std::size_t in_block = slot % kScanBlockRows;
+    return slot / kScanBlockRows * kScanBlockRows * basis_dims_ +
+           in_block / kPanelRows * kPartDims * kPanelRows + in_block % kPanelRows * 4;
+  }
 
   std::size_t dim_;
   std::size_t line_dims_;
+  std::vector<double> signs_;  // that a line's dims are multiplied by
   std::size_t size_ = 0;
   std::vector<double> mean_;
   std::vector<float> basis_;    // basis_dims_ x dim_

@@ -46,6 +46,15 @@ void ScanPass::inverse_r(std::size_t begin, std::size_t end) {
   }
 }
 
+void ScanPass::push(ScanState& state, float score, Slot slot) {
+  const Label label = acquire(rows_.labels[slot]);
+  if (label == kNoLabel) {
+    ++counts.lost;
+  } else {
+    state.best.push({score, label});
+  }
+}
+
 void ScanPass::rescore(ScanState& state, const Slot* slots, std::size_t count) {
   float scores[kRescored];
   kernels().dot_gather(state.target.vector, rows_.vectors, rows_.stride, dim_, slots, count,
@@ -57,7 +66,7 @@ void ScanPass::rescore(ScanState& state, const Slot* slots, std::size_t count) {
     } else if (state.target.c != 0.0f) {
       score += state.target.c;
     }
-    if (score >= state.limit()) state.best.push({score, rows_.labels[slots[i]]});
+    if (score >= state.limit()) push(state, score, slots[i]);
   }
   counts.rescored += count;
   state.rescored += count;
@@ -85,7 +94,9 @@ void ScanPass::consider(ScanState& state, const Slot* slots, std::size_t count) 
     candidates_.push_back({upper, slot});
   }
   // Best first, and only as far as it can matter.
-  const auto worse = [](const Candidate& a, const Candidate& b) { return a.upper < b.upper; };
+  const auto worse = [](const ScanCandidate& a, const ScanCandidate& b) {
+    return a.upper < b.upper;
+  };
   std::make_heap(candidates_.begin(), candidates_.end(), worse);
   while (!candidates_.empty()) {
     Slot chosen[kRescored];
@@ -222,7 +233,7 @@ void ScanPass::scan_plain(ScanState* const* states, std::size_t count, std::size
             kernels().at_least(scores, rows, state.limit(), positions_.data());
         for (std::size_t i = 0; i < found; ++i) {
           const auto slot = static_cast<Slot>(begin + positions_[i]);
-          if (wanted(slot)) state.best.push({scores[positions_[i]], rows_.labels[slot]});
+          if (wanted(slot)) push(state, scores[positions_[i]], slot);
         }
       }
     }
@@ -268,7 +279,7 @@ void ScanPass::scan_allowed(ScanState& state) {
   slots_.clear();
   std::vector<Slot> uncoded;
   for (const Slot slot : *rows_.allowed) {
-    if (rows_.labels[slot] == kNoLabel) continue;
+    if (acquire(rows_.labels[slot]) == kNoLabel) continue;
     (encoded && slot < coded_ ? slots_ : uncoded).push_back(slot);
   }
   for (std::size_t i = 0; i < uncoded.size(); i += kRescored) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/publish.h"
 #include "core/types.h"
 #include "index/scan_codes.h"
 #include "index/top_k.h"
@@ -12,7 +13,8 @@
 namespace gapless {
 
 // The rows that a scan answers for, by slot: finite floats, a label each (kNoLabel: not a row), and
-// what an alignment made of them. A row's score is (<query, row> + c) * r, r = 1 where it is null.
+// what an alignment made of them. Rows may lose their labels meanwhile. A row's score is (<query,
+// row> + c) * r, r = 1 where it is null.
 struct ScannedRows {
   const float* vectors;
   std::size_t stride;
@@ -33,6 +35,8 @@ struct ScanCounts {
   std::size_t lines = 0;     // whose line was
   std::size_t rescored = 0;  // whose f32 row was
   std::size_t plain = 0;     // that were scored without looking at codes
+  // Rows that went while they mattered: another search may find better ones in their place.
+  std::size_t lost = 0;
 };
 
 // Of one row and one query, against each other.
@@ -43,7 +47,7 @@ struct ScanCosts {
   double plain;
 };
 
-struct Candidate {
+struct ScanCandidate {
   double upper;
   Slot slot;
 };
@@ -83,7 +87,7 @@ class ScanPass {
   void scan_allowed(ScanState& state);
 
   bool wanted(Slot slot) const {
-    return rows_.labels[slot] != kNoLabel &&
+    return acquire(rows_.labels[slot]) != kNoLabel &&
            (rows_.allowed == nullptr || (allowed_[slot / 64] >> (slot % 64) & 1) != 0);
   }
   ScanCounts counts;
@@ -97,6 +101,7 @@ class ScanPass {
   // Rows by their lines, then the f32 rows of those that may be good enough.
   void consider(ScanState& state, const Slot* slots, std::size_t count);
   void aim(const ScanState& state, ScanQuery& query, std::size_t depth) const;
+  void push(ScanState& state, float score, Slot slot);
   void inverse_r(std::size_t begin, std::size_t end);
   void rescore(ScanState& state, const Slot* slots, std::size_t count);
 
@@ -108,7 +113,7 @@ class ScanPass {
   std::vector<std::uint64_t> allowed_;
   std::vector<float> inverse_r_;
   std::vector<std::int32_t> sums_;
-  std::vector<Candidate> candidates_;
+  std::vector<ScanCandidate> candidates_;
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> kept_;
   std::vector<float> scores_;
