@@ -341,6 +341,19 @@ Tells the sign codes what these queries have in common, links the rows that they
 (up to 20,000 queries are used), and calibrates the effort for each recall on queries kept apart.
 A few hundred are enough; links want thousands. Takes seconds. Raises InvalidVector, or InvalidArgument for fewer than 100 of them or
 fewer than 1,000 rows.)")
+      .def(
+          "reindex",
+          [](HnswIndex& index, std::optional<py::ssize_t> threads) {
+            const std::size_t workers = as_threads(threads);
+            const py::gil_scoped_release release;
+            index.reindex(workers);
+          },
+          py::arg("threads") = py::none(),
+          R"(Build the graph anew, of the rows as the alignment in use leaves them.
+
+Rows and answers stay what they are; searches under that alignment reach the same recall with less
+effort. Takes as long as adding all rows, and room for the rows once more; searches go on beside
+it. Links made by fit_queries() are dropped.)")
       .def("forget_queries", &HnswIndex::forget_queries, py::call_guard<py::gil_scoped_release>(),
            "Forget all that fit_queries() has taught, and drop the links it made.")
       .def_property_readonly("codes", &HnswIndex::codes,

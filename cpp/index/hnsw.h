@@ -43,6 +43,9 @@ class HnswIndex : public Index {
   // Learns from a sample of the queries of one modality what searching for them takes.
   void fit_queries(const float* queries, std::size_t query_dim, std::size_t count,
                    const std::string& modality, std::size_t threads);
+  // Builds the graph anew, of the rows as the alignment in use leaves them. Takes as long as adding
+  // all rows, and room for them once more; searches go on beside it.
+  void reindex(std::size_t threads);
   // Forgets what samples have taught, and the links made for them.
   void forget_queries();
   // Rows that links of the tree lead to, and those that should be: equal in a sound graph.
