@@ -21,11 +21,6 @@ constexpr std::size_t kMostPivots = 1024;
 constexpr double kSmallestNorm = 1e-6;  // of a query
 constexpr double kLargestNorm = 1e6;
 
-// A sign for each dim, so that no structure of the rows survives the transform of a line.
-double sign_of(std::size_t dim) {
-  return (dim * 0x9E3779B97F4A7C15ull >> 37 & 1) != 0 ? -1.0 : 1.0;
-}
-
 // Sums of many values go in lanes, which the compiler keeps side by side.
 constexpr std::size_t kLanes = 16;
 
@@ -37,10 +32,7 @@ double sum_of(std::size_t count, const Term& term) {
     for (std::size_t lane = 0; lane < kLanes; ++lane) sums[lane] += term(i + lane);
   }
   for (; i < count; ++i) sums[i % kLanes] += term(i);
-  for (std::size_t half = kLanes / 2; half > 0; half /= 2) {
-    for (std::size_t lane = 0; lane < half; ++lane) sums[lane] += sums[lane + half];
-  }
-  return sums[0];
+  return std::accumulate(sums, sums + kLanes, 0.0);
 }
 
 template <typename T>
@@ -88,7 +80,8 @@ float up(double value) { return static_cast<float>(value * (1.0 + 4 * kFloatErro
 
 ScanCodes::ScanCodes(std::size_t dim)
     : dim_(dim), line_dims_((dim + kMixDims - 1) / kMixDims * kMixDims), signs_(dim) {
-  for (std::size_t j = 0; j < dim; ++j) signs_[j] = sign_of(j);
+  for (std::size_t j = 0; j < dim; ++j)
+    signs_[j] = (j * 0x9E3779B97F4A7C15ull >> 37 & 1) != 0 ? -1.0 : 1.0;
 }
 
 ScanCodes::ScanCodes(const ScanCodes& from, const Slot* slots, std::size_t count, std::size_t room,
@@ -140,8 +133,7 @@ ScanCodes::ScanCodes(const ScanCodes& from, const Slot* slots, std::size_t count
 
 std::size_t ScanCodes::memory_bytes() const {
   std::size_t bytes = scales_.bytes() + lines_.bytes() + line_scales_.bytes() +
-                      line_errors_.bytes() + basis_.capacity() * sizeof(float);
-  bytes += parts_.bytes();
+                      line_errors_.bytes() + parts_.bytes() + basis_.capacity() * sizeof(float);
   for (const auto& tail : tails_) bytes += tail.bytes();
   for (const auto& cell : cells_) bytes += cell.capacity() * sizeof(Slot);
   return bytes;
@@ -194,6 +186,12 @@ void ScanCodes::find_pivots(const float* rows, std::size_t stride, std::size_t c
 
 void ScanCodes::resize(std::size_t count) {
   const std::size_t padded = (count + kScanBlockRows - 1) / kScanBlockRows * kScanBlockRows;
+  if (count > 0 && lines_.size() == 0) {  // left to the threads that code, but for the padding
+    parts_.allocate(padded * basis_dims_);
+    std::fill_n(parts_.data() + (padded - kScanBlockRows) * basis_dims_,
+                kScanBlockRows * basis_dims_, std::uint8_t{128});
+    lines_.allocate(count * line_dims_);
+  }
   parts_.resize(padded * basis_dims_, 128);
   scales_.resize(padded, 0.0f);
   for (std::size_t depth = 0; depth < depths_.size(); ++depth) tails_[depth].resize(padded, 0.0f);

@@ -89,7 +89,8 @@ class ScanCodes {
 
   std::size_t dim_;
   std::size_t line_dims_;
-  std::vector<double> signs_;  // that a line's dims are multiplied by
+  // That a line's dims are multiplied by: no structure of the rows survives the transform of it.
+  std::vector<double> signs_;
   std::size_t size_ = 0;
   std::vector<double> mean_;
   std::vector<float> basis_;    // basis_dims_ x dim_
