@@ -37,7 +37,7 @@ struct NearLists {
 struct Parting {
   std::size_t leaf = 1024;    // rows of a leaf, at most
   std::size_t pivots = 512;   // of one split, at most
-  std::size_t fan_out = 4;    // leaves that a row goes to, by the first split
+  std::size_t fan_out = 8;    // leaves that a row goes to, by the first split
   std::size_t fan_below = 1;  // and by each split of what is still too large
   std::size_t kept = 64;      // of the nearest in a leaf
   std::uint64_t seed = 0;

@@ -66,7 +66,8 @@ void LocalRows::distances(std::size_t from, std::size_t first, std::size_t count
   distances_to(from, to.data(), count, out);
 }
 
-void LocalRows::distances_to(std::size_t from, const Slot* to, std::size_t count, float* out) const {
+void LocalRows::distances_to(std::size_t from, const Slot* to, std::size_t count,
+                             float* out) const {
   constexpr std::size_t kBlock = 64;
   thread_local std::vector<std::int8_t> values;
   std::int32_t sums[kBlock];

@@ -112,8 +112,7 @@ class HnswIndex : public Index {
   // hnsw_bulk.cpp: insertion of many rows at once.
   bool goes_bulk(const Graph& graph, std::size_t count) const;
   void link_bulk(GraphView& view, const std::vector<Slot>& fresh, std::size_t threads);
-  std::vector<std::uint32_t> find_equal(const GraphView& view, const std::vector<Slot>& slots,
-                                        const LocalRows& rows, std::size_t threads) const;
+  class Bulk;
 
   // hnsw_repair.cpp: removal.
   void repair();

@@ -1,9 +1,6 @@
 #include <algorithm>
 #include <atomic>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
-#include <ctime>
 #include <numeric>
 
 #include "core/thread_pool.h"
@@ -14,31 +11,17 @@
 namespace gapless {
 namespace {
 
-std::size_t knob(const char* name, std::size_t usual) {
-  const char* set = std::getenv(name);
-  return set == nullptr ? usual : static_cast<std::size_t>(std::atol(set));
-}
-double now() {
-  timespec t;
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
-}
-struct Clock {
-  double last = now();
-  void lap(const char* what) {
-    const double t = now();
-    if (knob("LAPS", 0)) std::fprintf(stderr, "    %-10s %.2f\n", what, t - last);
-    last = t;
-  }
-};
+constexpr std::size_t kFewest = 10000;    // rows that go the bulk way
+constexpr std::size_t kPartings = 2;      // each with pivots of its own
+constexpr std::size_t kMostNear = 3;      // near rows that are looked at, times the degree
+constexpr std::size_t kFillPercent = 75;  // as in hnsw_build.cpp
 
-// FNV-1a over eight bytes at a time, and mixed at the end.
 std::uint64_t hash_row(const LocalRows& rows, std::size_t row) {
   std::uint64_t hash = 0xcbf29ce484222325u;
   const std::uint8_t* bytes = rows.bytes.data() + row * rows.dim;
-  for (std::size_t j = 0; j < rows.dim; j += 8) {
+  for (std::size_t j = 0; j < rows.dim; j += sizeof(std::uint64_t)) {
     std::uint64_t eight;
-    std::memcpy(&eight, bytes + j, 8);
+    std::memcpy(&eight, bytes + j, sizeof(eight));
     hash = (hash ^ eight) * 0x100000001b3u;
     hash ^= hash >> 29;
   }
@@ -47,224 +30,224 @@ std::uint64_t hash_row(const LocalRows& rows, std::size_t row) {
 
 }  // namespace
 
+// Rows on their way into the graph: those linked before and new ones, by number in this order. Only
+// heads take part, the first of the rows that equal each other.
+class HnswIndex::Bulk {
+ public:
+  Bulk(HnswIndex& index, GraphView& view, const std::vector<Slot>& fresh, std::size_t threads)
+      : index_(index), view_(view), graph_(*view.graph), threads_(threads) {
+    for (Slot slot = 0; slot < graph_.capacity && graph_.root != kNoSlot; ++slot) {
+      if (graph_.state(slot) == Graph::State::kLinked) slots_.push_back(slot);
+    }
+    old_ = slots_.size();
+    slots_.insert(slots_.end(), fresh.begin(), fresh.end());
+    most_ = graph_.degree * kFillPercent / 100;
+  }
+
+  void run() {
+    decode();
+    find_equal();
+    choose_links();
+    turn_links();
+    write_new();
+    join();
+    for (std::size_t i = old_; i < slots_.size(); ++i) {
+      if (head_[i] != i) index_.chain(view_, slots_[i], slots_[head_[i]]);
+    }
+  }
+
+ private:
+  void decode() {
+    rows_.resize(slots_.size(), view_.codes->padded_dim());
+    parallel_for(slots_.size(), threads_, 256, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t i = begin; i < end; ++i) {
+        view_.codes->copy_local(slots_[i], rows_, i);
+        rows_.measure(i);
+      }
+    });
+  }
+
+  void find_equal() {
+    constexpr std::size_t kLooked = 8;  // different rows of one hash
+    std::vector<std::pair<std::uint64_t, std::uint32_t>> hashes(slots_.size());
+    parallel_for(slots_.size(), threads_, 1024, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t i = begin; i < end; ++i) {
+        hashes[i] = {hash_row(rows_, i), static_cast<std::uint32_t>(i)};
+      }
+    });
+    std::sort(hashes.begin(), hashes.end());
+    head_.resize(slots_.size());
+    std::vector<std::uint32_t> heads;
+    for (std::size_t i = 0; i < hashes.size(); ++i) {
+      if (i == 0 || hashes[i].first != hashes[i - 1].first) heads.clear();
+      const std::uint32_t row = hashes[i].second;
+      const auto equal = [&](std::uint32_t other) {
+        return row >= old_ && index_.same_row(view_, slots_[other], slots_[row]);
+      };
+      const auto found = std::find_if(heads.begin(), heads.end(), equal);
+      head_[row] = found == heads.end() ? row : *found;
+      if (found == heads.end() && heads.size() < kLooked) heads.push_back(row);
+    }
+    for (std::uint32_t i = 0; i < slots_.size(); ++i) {
+      if (head_[i] == i) members_.push_back(i);
+    }
+  }
+
+  // For each member the rows that it links to, by the rule that a walk's finds are chosen by.
+  void choose_links() {
+    NearLists near(members_.size(), std::clamp(index_.options_.ef_construction, std::size_t{16},
+                                               kMostNear * graph_.degree));
+    Parting parting;
+    parting.kept = std::min(parting.kept, near.room);
+    for (std::size_t i = 0; i < kPartings; ++i) {
+      parting.seed = index_.options_.seed + 7919 * i;
+      find_near(rows_, members_, parting, threads_, near);
+    }
+    links_.resize(members_.size() * most_);
+    counts_.resize(members_.size());
+    parallel_for(members_.size(), threads_, 64, [&](std::size_t begin, std::size_t end) {
+      ScratchLease scratch(index_);
+      std::vector<Slot> numbers;
+      for (std::size_t i = begin; i < end; ++i) {
+        numbers.assign(1, members_[i]);
+        for (std::size_t k = 0; k < near.counts[i]; ++k) numbers.push_back(near.begin(i)[k].row);
+        gather(numbers, scratch->local);
+        const std::vector<Slot> kept = index_.select(*scratch, numbers, most_, 0);
+        std::copy(kept.begin(), kept.end(), links_.begin() + i * most_);
+        counts_[i] = static_cast<std::uint32_t>(kept.size());
+      }
+    });
+  }
+
+  void gather(const std::vector<Slot>& numbers, LocalRows& to) const {
+    to.resize(numbers.size(), rows_.dim);
+    for (std::size_t k = 0; k < numbers.size(); ++k) to.take(k, rows_, numbers[k]);
+  }
+
+  // Whom each member is linked to by.
+  void turn_links() {
+    std::vector<std::uint32_t> place(slots_.size());  // among the members
+    for (std::uint32_t i = 0; i < members_.size(); ++i) place[members_[i]] = i;
+    const auto each_link = [&](const auto& body) {
+      for (std::size_t i = 0; i < members_.size(); ++i) {
+        for (std::size_t k = 0; k < counts_[i]; ++k) body(i, place[links_[i * most_ + k]]);
+      }
+    };
+    starts_.assign(members_.size() + 1, 0);
+    each_link([&](std::size_t, std::uint32_t to) { ++starts_[to + 1]; });
+    std::partial_sum(starts_.begin(), starts_.end(), starts_.begin());
+    back_.resize(starts_.back());
+    std::vector<std::size_t> at(starts_.begin(), starts_.end() - 1);
+    each_link([&](std::size_t from, std::uint32_t to) { back_[at[to]++] = members_[from]; });
+  }
+
+  // Numbers of the rows that member i is to be linked to, in either direction.
+  std::vector<Slot> wanted(std::size_t i) const {
+    const auto first = links_.begin() + i * most_;
+    std::vector<Slot> numbers(first, first + counts_[i]);
+    numbers.insert(numbers.end(), back_.begin() + starts_[i], back_.begin() + starts_[i + 1]);
+    std::sort(numbers.begin(), numbers.end());
+    numbers.erase(std::unique(numbers.begin(), numbers.end()), numbers.end());
+    return numbers;
+  }
+
+  void sort_by_distance(std::size_t member, std::vector<Slot>& numbers, Scratch& scratch) const {
+    numbers.insert(numbers.begin(), members_[member]);
+    gather(numbers, scratch.sorted);
+    scratch.distances.resize(numbers.size());
+    scratch.sorted.distances(0, 0, numbers.size(), scratch.distances.data());
+    std::vector<Near> order;
+    for (std::size_t k = 1; k < numbers.size(); ++k) {
+      order.push_back({-scratch.distances[k], numbers[k]});
+    }
+    std::sort(order.begin(), order.end(), nearer);
+    for (std::size_t k = 0; k < order.size(); ++k) numbers[k + 1] = order[k].row;
+  }
+
+  // Gives the new rows their links. No reader comes to them yet.
+  void write_new() {
+    parallel_for(members_.size(), threads_, 64, [&](std::size_t begin, std::size_t end) {
+      ScratchLease scratch(index_);
+      for (std::size_t i = begin; i < end; ++i) {
+        if (members_[i] < old_) continue;
+        std::vector<Slot> numbers = wanted(i);
+        if (numbers.size() > graph_.degree) {
+          sort_by_distance(i, numbers, *scratch);
+          numbers.resize(std::min(numbers.size(), 1 + kMostNear * graph_.degree));
+          gather(numbers, scratch->local);
+          numbers = index_.select(*scratch, numbers, most_, 0);
+        }
+        Slot* row = graph_.row(slots_[members_[i]]);
+        for (std::size_t k = 0; k < numbers.size(); ++k) publish(row[k], slots_[numbers[k]]);
+      }
+    });
+  }
+
+  // Makes the new rows part of the graph: links from the rows of before lead to them.
+  void join() {
+    for (const std::uint32_t member : members_) {
+      if (member >= old_) publish(graph_.states[slots_[member]], Graph::State::kLinked);
+    }
+    parallel_for(old_, threads_, 64, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t i = begin; i < end; ++i) add_links(slots_[i], wanted(i));
+    });
+    if (graph_.root == kNoSlot) graph_.root = slots_[members_[0]];
+    const std::vector<Slot> lost = index_.regrow_tree(graph_);
+    index_.choose_routers(graph_);
+    index_.routers_from_ = graph_.linked;
+    std::atomic<std::size_t> chained{0};
+    parallel_for(lost.size(), threads_, 16, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t i = begin; i < end; ++i) {
+        Slot* row = graph_.row(lost[i]);
+        for (std::size_t k = 0; k < graph_.stride; ++k) publish(row[k], kNoSlot);
+        chained += !index_.link_one(view_, lost[i]);
+      }
+    });
+    graph_.linked -= chained;
+  }
+
+  void add_links(Slot slot, const std::vector<Slot>& numbers) {
+    Slot* row = graph_.row(slot);
+    Slot* const end = std::find(row, row + graph_.degree, kNoSlot);
+    std::vector<Slot> links(row, end);
+    const std::size_t before = links.size();
+    for (const Slot number : numbers) {
+      const Slot to = slots_[number];
+      const auto is = [to](Slot link) { return (link & Graph::kSlotMask) == to; };
+      if (std::none_of(row, end, is)) links.push_back(to);
+    }
+    if (links.size() > graph_.degree) {
+      index_.rewrite_links(view_, slot, std::move(links), most_);
+      return;
+    }
+    for (std::size_t k = before; k < links.size(); ++k) publish(row[k], links[k]);
+  }
+
+  HnswIndex& index_;
+  GraphView& view_;
+  Graph& graph_;
+  std::size_t threads_;
+  std::size_t old_;
+  std::size_t most_;  // links chosen for a row, before those that lead back
+  std::vector<Slot> slots_;
+  LocalRows rows_;
+  std::vector<std::uint32_t> head_;
+  std::vector<std::uint32_t> members_;
+  std::vector<Slot> links_;  // most_ for each member, of which it has counts_
+  std::vector<std::uint32_t> counts_;
+  std::vector<std::size_t> starts_;  // of each member's part of back_
+  std::vector<std::uint32_t> back_;
+};
+
 bool HnswIndex::goes_bulk(const Graph& graph, std::size_t count) const {
-  constexpr std::size_t kFewest = 10000;
   return count >= kFewest && count >= graph.linked;
 }
 
-// Rows that equal another one: the first of each kind stands for the others. Gives for each place
-// in `rows` that of its head.
-std::vector<std::uint32_t> HnswIndex::find_equal(const GraphView& view,
-                                                 const std::vector<Slot>& slots,
-                                                 const LocalRows& rows, std::size_t threads) const {
-  constexpr std::size_t kLooked = 8;  // heads of one hash
-  std::vector<std::pair<std::uint64_t, std::uint32_t>> hashes(slots.size());
-  parallel_for(slots.size(), threads, 1024, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t i = begin; i < end; ++i) {
-      hashes[i] = {hash_row(rows, i), static_cast<std::uint32_t>(i)};
-    }
-  });
-  std::sort(hashes.begin(), hashes.end());
-  std::vector<std::uint32_t> head(slots.size());
-  std::iota(head.begin(), head.end(), 0u);
-  std::vector<std::uint32_t> heads;
-  for (std::size_t i = 0; i < hashes.size(); ++i) {
-    if (i == 0 || hashes[i].first != hashes[i - 1].first) heads.clear();
-    const std::uint32_t row = hashes[i].second;
-    const auto found = std::find_if(heads.begin(), heads.end(), [&](std::uint32_t other) {
-      return same_row(view, slots[other], slots[row]);
-    });
-    if (found != heads.end()) {
-      head[row] = *found;
-    } else if (heads.size() < kLooked) {
-      heads.push_back(row);
-    }
-  }
-  return head;
-}
-
 // Links many rows at once: those near each other are found by comparing all rows of small parts
-// that overlap, as in PiPNN (arXiv 2602.21247), instead of by a walk for each.
+// that overlap, as in PiPNN (arXiv 2602.21247), instead of by a walk for each. Takes some 2.5 KB of
+// memory per row meanwhile.
 void HnswIndex::link_bulk(GraphView& view, const std::vector<Slot>& fresh, std::size_t threads) {
-  Graph& graph = *view.graph;
-  Clock clock;
-  // The rows of before come first, so that they are the heads of new ones that equal them.
-  std::vector<Slot> slots;
-  for (Slot slot = 0; slot < graph.capacity && graph.root != kNoSlot; ++slot) {
-    if (graph.state(slot) == Graph::State::kLinked) slots.push_back(slot);
-  }
-  const std::size_t old = slots.size();
-  slots.insert(slots.end(), fresh.begin(), fresh.end());
-  LocalRows rows;
-  rows.resize(slots.size(), view.codes->padded_dim());
-  parallel_for(slots.size(), threads, 256, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t i = begin; i < end; ++i) {
-      view.codes->copy_local(slots[i], rows, i);
-      rows.measure(i);
-    }
-  });
-  clock.lap("copy");
-  const std::vector<std::uint32_t> head = find_equal(view, slots, rows, threads);
-  std::vector<std::uint32_t> members;
-  for (std::uint32_t i = 0; i < slots.size(); ++i) {
-    if (head[i] == i) members.push_back(i);
-  }
-  clock.lap("equal");
-
-  const std::size_t most = graph.degree * knob("FILL", 75) / 100;
-  Parting parting;
-  parting.leaf = knob("LEAF", 1024);
-  parting.pivots = knob("PIVOTS", 512);
-  parting.fan_out = knob("FAN", 4);
-  parting.fan_below = knob("FANB", 1);
-  parting.kept = knob("KEPT", 64);
-  std::vector<Slot> forward(members.size() * most, kNoSlot);  // numbers of rows
-  {
-    NearLists near(members.size(), knob("ROOM", 64));
-    for (std::size_t r = 0; r < knob("REPS", 2); ++r) {
-      parting.seed = options_.seed + 7919 * r;
-      find_near(rows, members, parting, threads, near);
-    }
-    clock.lap("near");
-    // Samples: rows that are few have far links.
-    std::vector<std::vector<std::uint32_t>> places;  // in members, by level
-    std::vector<NearLists> levels;
-    const std::size_t shrink = knob("SHRINK", 8);
-    std::vector<std::uint32_t> order(members.size());
-    std::iota(order.begin(), order.end(), 0u);
-    std::uint64_t state = options_.seed + 99;
-    for (std::size_t i = order.size(); i > 1; --i) {
-      state = state * 6364136223846793005u + 1442695040888963407u;
-      std::swap(order[i - 1], order[(state >> 33) % i]);
-    }
-    std::vector<std::uint32_t> place_of(members.size());
-    for (std::uint32_t i = 0; i < order.size(); ++i) place_of[order[i]] = i;
-    if (shrink > 1) {
-      for (std::size_t n = members.size() / shrink; n > knob("SMALL", 200); n /= shrink) {
-        std::vector<std::uint32_t> sample(order.begin(), order.begin() + n);
-        for (auto& x : sample) x = members[x];
-        levels.emplace_back(n, knob("LROOM", 32));
-        Parting of = parting;
-        of.kept = knob("LROOM", 32);
-        of.seed += 31 * n;
-        find_near(rows, sample, of, threads, levels.back());
-      }
-    }
-    clock.lap("levels");
-    parallel_for(members.size(), threads, 64, [&](std::size_t begin, std::size_t end) {
-      ScratchLease scratch(*this);
-      std::vector<Near> all;
-      std::vector<Slot> numbers;
-      for (std::size_t i = begin; i < end; ++i) {
-        all.assign(near.begin(i), near.begin(i) + near.counts[i]);
-        for (const NearLists& level : levels) {
-          const std::size_t p = place_of[i];
-          if (p >= level.counts.size()) break;
-          all.insert(all.end(), level.begin(p), level.begin(p) + level.counts[p]);
-        }
-        std::sort(all.begin(), all.end(), nearer);
-        numbers.assign(1, members[i]);
-        for (const Near& one : all) {
-          if (one.row != numbers.back()) numbers.push_back(one.row);
-        }
-        scratch->local.resize(numbers.size(), rows.dim);
-        for (std::size_t k = 0; k < numbers.size(); ++k) scratch->local.take(k, rows, numbers[k]);
-        const std::vector<Slot> kept = select(*scratch, numbers, most, 0);
-        std::copy(kept.begin(), kept.end(), forward.begin() + i * most);
-      }
-    });
-    clock.lap("forward");
-  }
-  // Links back.
-  std::vector<std::uint32_t> member_of(slots.size());
-  for (std::uint32_t i = 0; i < members.size(); ++i) member_of[members[i]] = i;
-  std::vector<std::size_t> starts(members.size() + 1, 0);
-  for (const Slot number : forward) {
-    if (number != kNoSlot) ++starts[member_of[number] + 1];
-  }
-  std::partial_sum(starts.begin(), starts.end(), starts.begin());
-  std::vector<std::uint32_t> back(starts.back());
-  {
-    std::vector<std::size_t> at(starts.begin(), starts.end() - 1);
-    for (std::size_t i = 0; i < members.size(); ++i) {
-      for (std::size_t k = 0; k < most && forward[i * most + k] != kNoSlot; ++k) {
-        back[at[member_of[forward[i * most + k]]]++] = members[i];
-      }
-    }
-  }
-  clock.lap("back");
-  const std::size_t most_looked = knob("LOOKED", 3) * graph.degree;
-  std::atomic<std::size_t> edges{0};
-  parallel_for(members.size(), threads, 64, [&](std::size_t begin, std::size_t end) {
-    ScratchLease scratch(*this);
-    std::vector<Near> all;
-    std::vector<Slot> numbers;
-    for (std::size_t i = begin; i < end; ++i) {
-      if (members[i] < old) continue;
-      numbers.clear();
-      for (std::size_t k = 0; k < most && forward[i * most + k] != kNoSlot; ++k) {
-        numbers.push_back(forward[i * most + k]);
-      }
-      numbers.insert(numbers.end(), back.begin() + starts[i], back.begin() + starts[i + 1]);
-      std::sort(numbers.begin(), numbers.end());
-      numbers.erase(std::unique(numbers.begin(), numbers.end()), numbers.end());
-      if (numbers.size() > graph.degree) {
-        LocalRows& sorted = scratch->sorted;
-        sorted.resize(numbers.size() + 1, rows.dim);
-        sorted.take(0, rows, members[i]);
-        for (std::size_t k = 0; k < numbers.size(); ++k) sorted.take(k + 1, rows, numbers[k]);
-        scratch->distances.resize(numbers.size() + 1);
-        sorted.distances(0, 0, numbers.size() + 1, scratch->distances.data());
-        all.clear();
-        for (std::uint32_t k = 0; k < numbers.size(); ++k) {
-          all.push_back({-scratch->distances[k + 1], k});
-        }
-        std::sort(all.begin(), all.end(), nearer);
-        if (all.size() > most_looked) all.resize(most_looked);
-        scratch->local.resize(all.size() + 1, rows.dim);
-        scratch->local.take(0, sorted, 0);
-        std::vector<Slot> ordered{members[i]};
-        for (std::size_t k = 0; k < all.size(); ++k) {
-          scratch->local.take(k + 1, sorted, all[k].row + 1);
-          ordered.push_back(numbers[all[k].row]);
-        }
-        numbers = select(*scratch, ordered, graph.degree * knob("FILL2", 75) / 100, 0);
-      }
-      edges += numbers.size();
-      Slot* row = graph.row(slots[members[i]]);
-      for (std::size_t k = 0; k < numbers.size(); ++k) row[k] = slots[numbers[k]];
-    }
-  });
-  clock.lap("final");
-  for (const std::uint32_t member : members) {
-    if (member >= old) publish(graph.states[slots[member]], Graph::State::kLinked);
-  }
-  if (graph.root == kNoSlot) {
-    graph.root = slots[members[0]];
-    publish(graph.routers[0], graph.root);
-  }
-  const std::vector<Slot> lost = regrow_tree(graph);
-  choose_routers(graph);
-  routers_from_ = graph.linked;
-  clock.lap("tree");
-  if (knob("LAPS", 0)) {
-    std::fprintf(stderr, "    lost %zu of %zu, degree %.1f\n", lost.size(), members.size(),
-                 static_cast<double>(edges.load()) / static_cast<double>(members.size()));
-  }
-  std::atomic<std::size_t> chained{0};
-  parallel_for(lost.size(), threads, 16, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t i = begin; i < end; ++i) {
-      Slot* row = graph.row(lost[i]);
-      std::fill(row, row + graph.stride, kNoSlot);
-      chained += !link_one(view, lost[i]);
-    }
-  });
-  graph.linked -= chained;
-  clock.lap("lost");
-  for (std::size_t i = old; i < slots.size(); ++i) {
-    if (head[i] != i) chain(view, slots[i], slots[head[i]]);
-  }
-  clock.lap("chain");
+  Bulk(*this, view, fresh, threads).run();
 }
 
 }  // namespace gapless
