@@ -158,6 +158,15 @@ def test_growth_that_renumbers_keeps_codes_with_their_rows() -> None:
     check(index, queries, 10, threads=1)
 
 
+def test_rows_after_all_that_were_coded_have_gone() -> None:
+    index = coded(decaying(COUNT, 33))
+    index.remove(index.ids())
+    for count in (100, 300, 5000, 9000):
+        index.add(decaying(count, 33, seed=count))
+        check(index, decaying(20, 33, seed=1), 10)
+    assert index.memory["codes"] > 14000 * 33
+
+
 def test_many_rows_of_another_kind_after_few() -> None:
     index = coded(decaying(5000, 40))
     rows = decaying(30000, 40, seed=9)[:, ::-1].copy()
