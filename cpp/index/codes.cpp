@@ -25,8 +25,19 @@ const char* code_name(CodeKind kind) {
   return "";
 }
 
+namespace {
+
+constexpr CodeKind kKinds[] = {CodeKind::kF32, CodeKind::kBf16, CodeKind::kI8, CodeKind::kCascade};
+
+}  // namespace
+
+bool is_code_name(const std::string& name) {
+  return std::any_of(std::begin(kKinds), std::end(kKinds),
+                     [&](CodeKind kind) { return name == code_name(kind); });
+}
+
 CodeKind code_kind(const std::string& name) {
-  for (const CodeKind kind : {CodeKind::kF32, CodeKind::kBf16, CodeKind::kI8, CodeKind::kCascade}) {
+  for (const CodeKind kind : kKinds) {
     if (name == code_name(kind)) return kind;
   }
   throw InvalidArgument("codes is '" + name + "'; take auto, f32, bf16, i8 or cascade");

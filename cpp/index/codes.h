@@ -16,6 +16,7 @@ namespace gapless {
 
 enum class CodeKind { kF32, kBf16, kI8, kCascade };
 const char* code_name(CodeKind kind);
+bool is_code_name(const std::string& name);
 // Throws InvalidArgument for a name that is none.
 CodeKind code_kind(const std::string& name);
 

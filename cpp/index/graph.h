@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -44,7 +45,7 @@ struct Graph {
     std::copy_n(from.states.data(), from.capacity, states.data());
     routers = from.routers;
     root = from.root;
-    linked = from.linked;
+    linked.store(from.linked.load());
   }
 
   Slot* row(Slot slot) { return links.data() + slot * stride; }
@@ -61,7 +62,7 @@ struct Graph {
   Buffer<State> states;
   std::array<Slot, kRouters> routers;  // a sample of linked rows, the root first
   Slot root = kNoSlot;
-  std::size_t linked = 0;
+  std::atomic<std::size_t> linked{0};  // rows, for readers to see whether there are any
 };
 
 struct GraphView : IndexView {

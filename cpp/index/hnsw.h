@@ -117,6 +117,8 @@ class HnswIndex : public Index {
   // hnsw_repair.cpp: removal.
   void repair();
   void rebuild();
+  void unchain(Graph& graph, const std::vector<Slot>& slots, std::vector<Slot>& freed);
+  void relink(GraphView& view, const std::vector<Slot>& lost);
   bool repair_links(GraphView& view, Slot slot);
   std::vector<Slot> regrow_tree(Graph& graph) const;
 
@@ -143,6 +145,7 @@ class HnswIndex : public Index {
   HnswOptions options_;
   std::size_t centred_on_ = 0;    // rows there were when the codes' mean was taken
   std::size_t routers_from_ = 0;  // linked rows there were when the routers were drawn
+  std::size_t changed_ = 0;       // rows linked since efforts were learnt
   std::vector<Slot> tombstones_;  // slots without label that are still in the graph
 
   mutable std::array<std::mutex, 1024> link_locks_;  // of writers only

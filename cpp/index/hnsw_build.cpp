@@ -89,6 +89,7 @@ void HnswIndex::store(const std::vector<Slot>& slots, const float* units, std::s
 }
 
 void HnswIndex::link(const std::vector<Slot>& slots, std::size_t threads) {
+  changed_ += slots.size();
   if (goes_bulk(*seen().graph, slots.size()) && !tombstones_.empty()) repair();
   link_all(own(), slots, threads);
 }
@@ -164,17 +165,19 @@ bool HnswIndex::link_one(GraphView& view, Slot slot) {
   {
     const std::lock_guard<std::mutex> lock(link_lock(slot));
     Slot* row = graph.row(slot);
-    for (std::size_t i = 0; i < chosen.size(); ++i) publish(row[i], chosen[i]);
+    for (std::size_t i = 0; i < graph.degree; ++i) {
+      publish(row[i], i < chosen.size() ? chosen[i] : kNoSlot);
+    }
   }
   // The tree first: a row that others can see is always reachable.
   Slot parent = kNoSlot;
-  for (std::size_t most_tree = graph.degree / 2; parent == kNoSlot; most_tree = graph.degree - 1) {
-    for (const Slot neighbour : chosen) {
-      if (!link_back(view, neighbour, slot, true, most_tree)) continue;
-      parent = neighbour;
-      break;
-    }
-    if (most_tree == graph.degree - 1) break;
+  for (std::size_t i = 0; i < chosen.size() && parent == kNoSlot; ++i) {
+    if (link_back(view, chosen[i], slot, true, graph.degree / 2)) parent = chosen[i];
+  }
+  // Rows by the hundred that no code tells apart all choose the same neighbours: then any row that
+  // has room will do.
+  for (std::size_t i = 0; i < nearest.size() && parent == kNoSlot; ++i) {
+    if (link_back(view, nearest[i].slot, slot, true, graph.degree - 1)) parent = nearest[i].slot;
   }
   publish(graph.states[slot], Graph::State::kLinked);
   for (const Slot neighbour : chosen) {

@@ -137,7 +137,9 @@ void HnswIndex::set_effort(const std::string& modality, std::shared_ptr<Effort> 
 
 void HnswIndex::settle(std::size_t threads) {
   const std::size_t live = seen().rows->live.load();
-  if (live < kLearnFrom || live < 2 * seen().efforts->rows) return;
+  // Other rows, as many as half of what is there, need not be like those of before.
+  if (live < kLearnFrom || changed_ < live / 2) return;
+  changed_ = 0;
   check_codes(threads);
   auto next = std::make_unique<GraphView>(seen());
   auto efforts = std::make_shared<Efforts>(*next->efforts);

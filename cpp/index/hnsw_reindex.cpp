@@ -76,7 +76,7 @@ void HnswIndex::reindex(std::size_t threads) {
       }
     }
   }
-  graph.linked = made.graph->linked;
+  graph.linked = made.graph->linked.load();
   graph.root = own_slot(made.graph->root);
   choose_routers(graph);
   link_all(*next, apart, threads);

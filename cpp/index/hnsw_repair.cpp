@@ -16,34 +16,50 @@ void HnswIndex::erase(const std::vector<Slot>& slots) {
   Graph& graph = *own().graph;
   std::vector<Slot> freed;
   tombstones_.reserve(tombstones_.size() + slots.size());
+  unchain(graph, slots, freed);
   for (const Slot slot : slots) {
-    if (graph.state(slot) != Graph::State::kChained) continue;
-    Slot before = graph.row(slot)[0];
-    while (graph.chain[before] != slot) before = graph.chain[before];
-    publish(graph.chain[before], graph.chain[slot]);
-    publish(graph.states[slot], Graph::State::kFree);
-    freed.push_back(slot);
-  }
-  for (const Slot slot : slots) {
-    if (std::find(freed.begin(), freed.end(), slot) != freed.end()) continue;
+    const Graph::State state = graph.state(slot);
+    if (state == Graph::State::kChained) continue;  // by now out of its chain
     // An equal row takes the place of the removed one, by bearing its label there.
     const Slot equal = graph.chain[slot];
-    if (equal != kNoSlot) {
+    if (state == Graph::State::kLinked && equal != kNoSlot) {
       move_label(equal, slot);
       publish(graph.chain[slot], graph.chain[equal]);
-      publish(graph.states[equal], Graph::State::kFree);
       freed.push_back(equal);
       continue;
     }
+    graph.linked -= state == Graph::State::kLinked;
     publish(graph.states[slot], Graph::State::kRemoved);
     tombstones_.push_back(slot);
-    --graph.linked;
   }
+  for (const Slot slot : freed) publish(graph.states[slot], Graph::State::kFree);
   recycle(freed);
   const std::size_t live = seen().rows->live.load();
   const std::size_t most = std::max(kTombstonesKept, live / kTombstoneShare);
   // With no live row left, new ones would find nothing to link to.
   if (live == 0 || tombstones_.size() > most) repair();
+}
+
+// Takes the removed rows among `slots` out of the chains they hang on, each chain in one go.
+void HnswIndex::unchain(Graph& graph, const std::vector<Slot>& slots, std::vector<Slot>& freed) {
+  std::vector<Slot> heads;
+  for (const Slot slot : slots) {
+    if (graph.state(slot) == Graph::State::kChained) heads.push_back(graph.row(slot)[0]);
+  }
+  std::sort(heads.begin(), heads.end());
+  heads.erase(std::unique(heads.begin(), heads.end()), heads.end());
+  const RowTable& rows = *own().rows;
+  for (const Slot head : heads) {
+    Slot before = head;
+    for (Slot slot = graph.chain[head]; slot != kNoSlot; slot = graph.chain[slot]) {
+      if (rows.label(slot) != kNoLabel) {
+        before = slot;
+        continue;
+      }
+      publish(graph.chain[before], graph.chain[slot]);
+      freed.push_back(slot);
+    }
+  }
 }
 
 void HnswIndex::tidy() {
@@ -78,9 +94,7 @@ void HnswIndex::repair() {
   }
   const std::vector<Slot> lost = regrow_tree(graph);
   choose_routers(graph);
-  for (const Slot slot : lost) {
-    if (!link_one(view, slot)) --graph.linked;
-  }
+  relink(view, lost);
 }
 
 // A new graph of the live rows, beside the old one that readers still walk.
@@ -99,6 +113,25 @@ void HnswIndex::rebuild() {
   recycle(tombstones_);
   tombstones_.clear();
   show(std::move(next));
+}
+
+// Links rows anew that no link leads to. Those equal to them, if any, go with them.
+void HnswIndex::relink(GraphView& view, const std::vector<Slot>& lost) {
+  Graph& graph = *view.graph;
+  std::vector<Slot> rows;
+  for (const Slot head : lost) {
+    Slot* row = graph.row(head);
+    for (std::size_t i = 0; i < graph.degree; ++i) publish(row[i], kNoSlot);
+    rows.push_back(head);
+    for (Slot slot = graph.chain[head]; slot != kNoSlot; slot = graph.chain[slot]) {
+      rows.push_back(slot);
+    }
+  }
+  for (const Slot slot : rows) {
+    publish(graph.chain[slot], kNoSlot);
+    publish(graph.states[slot], Graph::State::kFree);
+  }
+  for (const Slot slot : rows) graph.linked += link_one(view, slot);
 }
 
 // Replaces links to removed rows by links to the live rows behind them. A chain of removed rows is
@@ -153,7 +186,7 @@ std::vector<Slot> HnswIndex::regrow_tree(Graph& graph) const {
     lost.push_back(slot);
     publish(graph.states[slot], Graph::State::kFree);
   }
-  graph.linked = queue.size() + lost.size();
+  graph.linked = queue.size();
   return lost;
 }
 

@@ -56,6 +56,7 @@ void HnswIndex::append_sections(SectionWriter& sections) const {
   sections.borrow("states", graph.states.data(), used);
   sections.borrow("links", graph.links.data(), used * graph.stride);
   sections.borrow("chain", graph.chain.data(), used);
+  sections.borrow("routers", graph.routers.data(), graph.routers.size());
   view.codes->append_sections(sections, used);
   const Efforts& efforts = *view.efforts;
   sections.own("efforts", pack_efforts(efforts.raw != nullptr ? *efforts.raw : efforts));
@@ -71,8 +72,11 @@ std::unique_ptr<HnswIndex> HnswIndex::restore(std::size_t dim, const SectionRead
     options.seed = header.seed;
   } else {
     const auto header = reader.record<GraphHeader>("graph");
-    options = {header.m, header.ef_construction, header.seed, text(header.asked_codes),
-               header.keeps_vectors != 0};
+    const std::string asked = text(header.asked_codes);
+    if ((asked != "auto" && !is_code_name(asked)) || !is_code_name(text(header.codes))) {
+      throw Corruption{"graph", "names codes that this version does not know"};
+    }
+    options = {header.m, header.ef_construction, header.seed, asked, header.keeps_vectors != 0};
   }
   std::unique_ptr<HnswIndex> index;
   try {
@@ -141,6 +145,8 @@ void HnswIndex::restore_graph(const SectionReader& reader) {
     }
     graph.linked += states[slot] == State::kLinked;
     chained += states[slot] == State::kChained;
+  }
+  for (Slot slot = 0; slot < used; ++slot) {
     if (states[slot] != State::kLinked) continue;
     const Slot* row = graph.row(slot);
     const Slot* const end = row + graph.degree;
@@ -175,7 +181,14 @@ void HnswIndex::restore_graph(const SectionReader& reader) {
     graph.root = static_cast<Slot>(header.root);
     const std::vector<Slot> lost = regrow_tree(graph);
     if (!lost.empty()) fail("links", lost.front(), "cannot be reached from the root");
-    choose_routers(graph);
+    const auto* routers = reader.array<Slot>("routers", graph.routers.size());
+    std::copy_n(routers, graph.routers.size(), graph.routers.begin());
+    for (const Slot router : graph.routers) {
+      if (router != kNoSlot && (router >= used || states[router] != State::kLinked)) {
+        throw Corruption{"routers", "slot " + std::to_string(router) + " is no linked row"};
+      }
+    }
+    if (graph.routers[0] != graph.root) throw Corruption{"routers", "the root is not the first"};
   }
   routers_from_ = graph.linked;
   centred_on_ = header.centred_on;

@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::size_t kMaxDim = 1 << 16;
 constexpr std::size_t kSampleRows = 4096;  // that prepare() is given
+constexpr int kAttempts = 8;               // at a search that met a row in two slots
 constexpr std::size_t kGrain = 256;        // rows a thread takes at a time
 
 void check_unique(const Label* labels, std::size_t count) {
@@ -33,6 +34,24 @@ void check_unique(const Label* labels, std::size_t count) {
   if (twice != sorted.end()) {
     throw DuplicateId("id " + std::to_string(*twice) + " occurs twice in this call; give it once");
   }
+}
+
+bool has_twice(const Label* labels, std::size_t count) {
+  thread_local std::vector<Label> sorted;
+  sorted.assign(labels, std::find(labels, labels + count, kNoLabel));
+  std::sort(sorted.begin(), sorted.end());
+  return std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end();
+}
+
+void drop_repeats(float* scores, Label* labels, std::size_t count) {
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < count && labels[i] != kNoLabel; ++i) {
+    if (std::find(labels, labels + kept, labels[i]) != labels + kept) continue;
+    labels[kept] = labels[i];
+    scores[kept++] = scores[i];
+  }
+  std::fill(labels + kept, labels + count, kNoLabel);
+  std::fill(scores + kept, scores + count, kNoScore);
 }
 
 void fill_r(AlignedRows& aligned, const RowTable& rows, std::size_t threads,
@@ -362,11 +381,18 @@ void Index::search(const float* queries, std::size_t query_dim, std::size_t coun
     prepared.push_back(
         prepare_query(seen, queries + i * query_dim, query_dim, options.query_modality, i));
   }
-  if (options.filter == nullptr) {
-    search_rows(seen, prepared, nullptr, options, scores, labels);
-  } else {
-    const SlotFilter filter(*options.filter, seen);
-    search_rows(seen, prepared, &filter, options, scores, labels);
+  std::unique_ptr<SlotFilter> filter;
+  if (options.filter != nullptr) filter = std::make_unique<SlotFilter>(*options.filter, seen);
+  search_rows(seen, prepared, filter.get(), options, scores, labels);
+  // A row on its way from one slot to another can be met in both: such a query is asked again.
+  for (std::size_t i = 0; i < count; ++i) {
+    for (int attempt = 0; has_twice(labels + i * options.k, options.k); ++attempt) {
+      search_rows(seen, {prepared[i]}, filter.get(), options, scores + i * options.k,
+                  labels + i * options.k);
+      if (attempt < kAttempts) continue;
+      drop_repeats(scores + i * options.k, labels + i * options.k, options.k);
+      break;
+    }
   }
 }
 

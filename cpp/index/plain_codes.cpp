@@ -214,6 +214,26 @@ void I8Codes::score(const CodeQuery& query, const Slot* slots, std::size_t count
   }
 }
 
+// By two bytes a dim of the query: what is left is the rounding of the rows.
+void I8Codes::refine(const CodeQuery& query, const Slot* slots, std::size_t count,
+                     float* scores) const {
+  constexpr std::size_t kBlock = 64;
+  std::int32_t high[kBlock], low[kBlock];
+  const CodeKernels& by = *kernels().codes;
+  for (std::size_t begin = 0; begin < count; begin += kBlock) {
+    const std::size_t block = std::min(kBlock, count - begin);
+    by.dot_bytes(query.high.data(), bytes_.data(), padded_, padded_, slots + begin, block, high);
+    by.dot_bytes(query.low.data(), bytes_.data(), padded_, padded_, slots + begin, block, low);
+    for (std::size_t i = 0; i < block; ++i) {
+      const Slot slot = slots[begin + i];
+      const auto sum = static_cast<float>(high[i] - 128 * query.code.high_sum) +
+                       static_cast<float>(low[i] - 128 * query.code.low_sum) / 254.0f;
+      const float score = query.code.scale * scales_[slot] * sum + query.nibble.base;
+      scores[begin + i] = query.r == nullptr ? score : score * query.r[slot];
+    }
+  }
+}
+
 void I8Codes::append_sections(SectionWriter& sections, std::size_t used) const {
   sections.borrow("mean", mean_.data(), mean_.size());
   sections.borrow("bytes", bytes_.data(), used * padded_);

@@ -75,6 +75,8 @@ class I8Codes : public Codes {
   void touch(const Slot* slots, std::size_t count) const override;
   void score(const CodeQuery& query, const Slot* slots, std::size_t count,
              float* scores) const override;
+  void refine(const CodeQuery& query, const Slot* slots, std::size_t count,
+              float* scores) const override;
   void append_sections(SectionWriter& sections, std::size_t used) const override;
   void restore(const SectionReader& reader, std::size_t used);
 

@@ -145,19 +145,7 @@ def test_chains_come_back_from_a_file(tmp_path: Path, codes: str, keep: bool) ->
 
 
 @pytest.mark.parametrize("dim", [33, 128])
-@pytest.mark.parametrize(
-    ("codes", "keep"),
-    [
-        pytest.param(
-            *kind,
-            marks=pytest.mark.xfail(
-                kind[1],
-                reason="rows at no distance all ask the same neighbours for a link of the tree",
-            ),
-        )
-        for kind in KINDS
-    ],
-)
+@pytest.mark.parametrize(("codes", "keep"), KINDS)
 def test_rows_an_ulp_apart_are_all_found(codes: str, keep: bool, dim: int) -> None:
     """No chain may join them, and their codes are equal: the links have to hold them."""
     rows = clustered(300, dim)
