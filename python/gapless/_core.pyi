@@ -129,9 +129,14 @@ class Index:
         Dimension of the rows.
         """
     @property
+    def memory(self) -> dict[str, int]:
+        """
+        Bytes by purpose: vectors (the f32 rows), codes, graph, labels, alignment.
+        """
+    @property
     def memory_bytes(self) -> int:
         """
-        Bytes that rows, ids and graph occupy.
+        Bytes that rows, codes, ids and graph occupy.
         """
 
 class FlatIndex(Index):
@@ -182,16 +187,50 @@ class HnswIndex(Index):
         dim: typing.SupportsInt | typing.SupportsIndex,
         m: typing.SupportsInt | typing.SupportsIndex = 32,
         ef_construction: typing.SupportsInt | typing.SupportsIndex = 200,
+        codes: str = "auto",
+        keep_f32: bool = True,
         seed: typing.SupportsInt | typing.SupportsIndex = 0,
     ) -> None: ...
+    def _reachable(self) -> tuple[int, int]:
+        """
+        Rows that links of the tree lead to, and those that they should lead to.
+        """
+    def fit_queries(
+        self,
+        sample: numpy.typing.ArrayLike,
+        modality: str | None = None,
+        threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    ) -> None:
+        """
+        Learn what searching for queries of one modality takes, from a sample (n, dim) of them.
+
+        Tells the sign codes what these queries have in common, links the rows that they find together
+        (up to 20,000 queries are used), and calibrates the effort for each recall on queries kept apart.
+        A few hundred are enough; links want thousands. Takes seconds. Raises InvalidVector, or InvalidArgument for fewer than 100 of them or
+        fewer than 1,000 rows.
+        """
+    def forget_queries(self) -> None:
+        """
+        Forget all that fit_queries() has taught, and drop the links it made.
+        """
+    def reindex(self, threads: typing.SupportsInt | typing.SupportsIndex | None = None) -> None:
+        """
+        Build the graph anew, of the rows as the alignment in use leaves them.
+
+        Rows and answers stay what they are; searches under that alignment reach the same recall with less
+        effort. Takes as long as adding all rows, and room for the rows once more; searches go on beside
+        it. Links made by fit_queries() are dropped.
+        """
     def search(
         self,
         queries: numpy.typing.ArrayLike,
         k: typing.SupportsInt | typing.SupportsIndex,
         ef: typing.SupportsInt | typing.SupportsIndex | None = None,
+        recall: typing.SupportsFloat | typing.SupportsIndex | None = None,
         query_modality: str | None = None,
         filter: numpy.typing.ArrayLike | None = None,
         threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+        exact_scores: bool = False,
     ) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.int64]]:
         """
         Return the k best rows of each query as (scores float32 (nq, k), ids int64 (nq, k)).
@@ -204,8 +243,16 @@ class HnswIndex(Index):
         Raises InvalidVector for a query of another dim, zero or not finite; InvalidArgument for k < 1 or a
         modality that the alignment has no map for.
 
-        `ef` is the effort: rows kept while walking, at least k (default 64). More of it finds more
-        of the true neighbours and takes longer.
+        `ef` is the effort: about how many of the nearest rows are looked at, at least k (default 64).
+        More of it finds more of the true neighbours and takes longer. `recall`, between 0 and 1, takes instead
+        the effort that reached such a recall at 10 when the index last learnt from its rows, or from
+        fit_queries() for that modality. Scores are within 1e-3 of exact; exact_scores=True computes those
+        of the rows found from the f32 rows, and is InvalidArgument where keep_f32=False.
+        """
+    @property
+    def codes(self) -> str:
+        """
+        The codes that searches read: f32, bf16, i8 or cascade.
         """
     @property
     def ef_construction(self) -> int: ...
