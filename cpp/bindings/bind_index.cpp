@@ -287,11 +287,16 @@ One pass over the rows computes a float for each; no row and no graph is rewritt
 
   py::class_<HnswIndex, Index, std::shared_ptr<HnswIndex>>(
       module, "HnswIndex",
-      R"(Approximate search in a hierarchical navigable small world graph (arXiv 1603.09320).
+      R"(Approximate search in a navigable small world graph (arXiv 1603.09320, arXiv 2412.01940).
 
-m is the number of links of a row on the upper levels (twice that on the base level), 2 to 512;
-ef_construction the effort of an insertion; seed fixes the levels. Rows may be added, updated and
-removed at any time, beside searches. Safe to use from many threads.)")
+m is half the number of links a row may have, 2 to 512; ef_construction the effort of an insertion;
+seed draws the rows that searches start from. codes is what searches read: "cascade" (sign bits, half
+a byte, a byte and a half a dim, each for fewer rows), "i8", "bf16", "f32" or "auto": the cascade from
+96 dims on where it finds what it should on a sample of the rows, else i8; f32 (bf16 without
+keep_f32) below. keep_f32=False drops the float32 rows: exact_scores is then refused, vectors() and
+score() give what the codes hold, and copies of a row added before the first 16,384 may score apart.
+Rows may be added, updated and removed at any time, beside searches. Safe to use from many
+threads.)")
       .def(py::init([](py::ssize_t dim, py::ssize_t m, py::ssize_t ef_construction,
                        const std::string& codes, bool keep_f32, std::uint64_t seed) {
              HnswOptions options;
@@ -322,7 +327,8 @@ removed at any time, beside searches. Safe to use from many threads.)")
            "(default 64).\nMore of it finds more of the true neighbours and takes longer. "
            "`recall`, between 0 and 1, takes instead\nthe effort that reached such a recall at 10 "
            "when the index last learnt from its rows, or from\nfit_queries() for that modality. "
-           "Scores are within 1e-3 of exact; exact_scores=True computes those\nof the rows found "
+           "Scores are within 1e-3 times r of exact (i8, bf16: 5e-3); exact_scores=True computes "
+           "those\nof the rows found "
            "from the f32 rows, and is InvalidArgument where keep_f32=False.")
               .c_str())
       .def(

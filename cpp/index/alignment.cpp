@@ -27,6 +27,9 @@ void check(const AffineMap& map, const std::string& whose) {
     throw InvalidArgument("linear part of " + whose + " is not (out, in) = (" +
                           std::to_string(map.out) + ", " + std::to_string(map.in) + ")");
   }
+  if (map.out != 0 && map.linear.empty() && map.offset.empty()) {
+    throw InvalidArgument(whose + " has dims and neither offset nor linear part");
+  }
   if (map.linear.empty() && map.in != map.out) {
     throw InvalidArgument(whose + " has no linear part and yet maps " + std::to_string(map.in) +
                           " dims to " + std::to_string(map.out));

@@ -18,7 +18,8 @@ const CodeKernels& code_kernels() { return *kernels().codes; }
 
 std::size_t up_to(std::size_t bytes, std::size_t unit) { return (bytes + unit - 1) / unit * unit; }
 
-// The nearest code of a mean product; codes saturate, and bounds are then too low to matter.
+// The nearest code of a mean product. None saturates: products lie within twice the mean's length,
+// and units are chosen by that.
 std::int16_t mean_code(float product, float unit) {
   return static_cast<std::int16_t>(std::clamp(std::nearbyint(product / unit), -32767.0f, 32767.0f));
 }
@@ -235,7 +236,7 @@ void CascadeCodes::append_sections(SectionWriter& sections, std::size_t used) co
   sections.borrow("bytes", bytes_.data(), used * padded_);
 }
 
-void CascadeCodes::restore(const SectionReader& reader, std::size_t used) {
+void CascadeCodes::restore(const RowTable& rows, const SectionReader& reader, std::size_t used) {
   const auto* lines = reader.array<std::uint8_t>("lines", used * line_stride_);
   std::copy_n(lines, used * line_stride_, lines_.data());
   std::copy_n(reader.array<std::uint8_t>("nibbles", used * nibble_stride_), used * nibble_stride_,
@@ -243,8 +244,9 @@ void CascadeCodes::restore(const SectionReader& reader, std::size_t used) {
   std::copy_n(reader.array<std::uint8_t>("bytes", used * padded_), used * padded_, bytes_.data());
   for (Slot slot = 0; slot < used; ++slot) {
     const LineHead& of = head(slot);
-    const float sum = of.factor + of.nibble_scale + of.byte_scale;
-    if (!(std::fabs(sum) < 1e6f)) {
+    const bool finite = std::fabs(of.factor) < 1e6f && std::fabs(of.nibble_scale) < 1e6f &&
+                        std::fabs(of.byte_scale) < 1e6f;
+    if (rows.is_live(slot) && !finite) {
       throw Corruption{"lines", "slot " + std::to_string(slot) + " has no finite scale"};
     }
   }

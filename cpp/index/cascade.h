@@ -33,7 +33,7 @@ class CascadeCodes : public Codes {
   void fill_mean(QueryMean& mean, std::size_t used, std::size_t threads) const override;
   std::int16_t mean_product(const QueryMean& mean, Slot slot) const override;
   void append_sections(SectionWriter& sections, std::size_t used) const override;
-  void restore(const SectionReader& reader, std::size_t used);
+  void restore(const RowTable& rows, const SectionReader& reader, std::size_t used);
 
  private:
   void allocate(std::size_t capacity);

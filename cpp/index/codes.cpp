@@ -128,9 +128,9 @@ std::unique_ptr<Codes> restore_codes(CodeKind kind, const std::shared_ptr<RowTab
     }
   }
   std::unique_ptr<Codes> codes = make_codes(kind, rows, mean);
-  if (kind == CodeKind::kBf16) static_cast<Bf16Codes&>(*codes).restore(reader, used);
-  if (kind == CodeKind::kI8) static_cast<I8Codes&>(*codes).restore(reader, used);
-  if (kind == CodeKind::kCascade) static_cast<CascadeCodes&>(*codes).restore(reader, used);
+  if (kind == CodeKind::kBf16) static_cast<Bf16Codes&>(*codes).restore(*rows, reader, used);
+  if (kind == CodeKind::kI8) static_cast<I8Codes&>(*codes).restore(*rows, reader, used);
+  if (kind == CodeKind::kCascade) static_cast<CascadeCodes&>(*codes).restore(*rows, reader, used);
   return codes;
 }
 

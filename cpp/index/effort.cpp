@@ -69,10 +69,12 @@ std::shared_ptr<Efforts> unpack_efforts(const Section& section, std::size_t dim)
     auto effort = std::make_shared<Effort>();
     const std::uint64_t queries = unpacker.size();
     const std::uint64_t query_dim = unpacker.size();
-    check(queries <= unpacker.left() / sizeof(float) && (queries == 0 || query_dim > 0));
+    check(queries <= unpacker.left() / sizeof(float) && (queries == 0 || query_dim == dim));
     for (std::uint64_t i = 0; i < queries; ++i) {
       effort->sample.push_back(unpacker.values<float>(query_dim));
-      check(finite(effort->sample.back()));
+      check(finite(effort->sample.back()) &&
+            std::any_of(effort->sample.back().begin(), effort->sample.back().end(),
+                        [](float x) { return x != 0.0f; }));
     }
     effort->mean.mean = unpacker.values<float>(unpacker.size());
     check(effort->mean.mean.empty() || effort->mean.mean.size() == dim);

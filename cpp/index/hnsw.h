@@ -23,8 +23,8 @@ struct HnswOptions {
 // Approximate search in a navigable small world graph (Malkov and Yashunin, arXiv 1603.09320), of
 // one level: in high dims a sample of rows to start from does what the upper levels do
 // (arXiv 2412.01940). Links are pruned as in Vamana. The graph is built on the distances of the raw
-// unit rows; an alignment changes what a search scores, never the graph. Walks read codes, not
-// rows.
+// unit rows; an alignment changes what a search scores, and the graph only by reindex(). Walks read
+// codes, not rows.
 //
 // Removed rows stay as waypoints until they are an eighth of the rows, then one pass links their
 // neighbours to each other (as FreshDiskANN does, arXiv 2105.09613) and frees their slots.
@@ -98,7 +98,8 @@ class HnswIndex : public Index {
 
   // hnsw_build.cpp: insertion.
   void link_all(GraphView& view, const std::vector<Slot>& slots, std::size_t threads);
-  bool link_one(GraphView& view, Slot slot);  // false: it is chained
+  void link_one(GraphView& view, Slot slot);
+  Slot tree_child(const Graph& graph, Slot slot) const;
   bool chain_equal(GraphView& view, Slot slot, const std::vector<Candidate>& nearest);
   bool same_row(const GraphView& view, Slot a, Slot b) const;
   void chain(GraphView& view, Slot slot, Slot head);
@@ -106,7 +107,7 @@ class HnswIndex : public Index {
   std::vector<Slot> select(Scratch& scratch, const std::vector<Slot>& slots, std::size_t most,
                            std::size_t always) const;
   bool link_back(GraphView& view, Slot from, Slot to, bool tree, std::size_t most_tree);
-  std::size_t rewrite_links(GraphView& view, Slot slot, std::vector<Slot> wanted, std::size_t most);
+  void rewrite_links(GraphView& view, Slot slot, std::vector<Slot> wanted, std::size_t most);
   void choose_routers(Graph& graph) const;
 
   // hnsw_bulk.cpp: insertion of many rows at once.
@@ -118,8 +119,8 @@ class HnswIndex : public Index {
   void repair();
   void rebuild();
   void unchain(Graph& graph, const std::vector<Slot>& slots, std::vector<Slot>& freed);
-  void relink(GraphView& view, const std::vector<Slot>& lost);
-  bool repair_links(GraphView& view, Slot slot);
+  void relink(GraphView& view, const std::vector<Slot>& lost, std::size_t threads);
+  void repair_links(GraphView& view, Slot slot);
   std::vector<Slot> regrow_tree(Graph& graph) const;
 
   // hnsw_fit.cpp: what a sample of queries changes.

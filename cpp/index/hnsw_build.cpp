@@ -77,7 +77,7 @@ void HnswIndex::store(const std::vector<Slot>& slots, const float* units, std::s
     for (std::size_t i = begin; i < end; ++i) {
       view.codes->encode(slots[i], units + i * dim());
       for (const auto& [modality, effort] : view.efforts->of) {
-        if (effort->mean.mean.empty()) continue;
+        if (effort->mean.products.size() == 0) continue;  // codes that need none
         effort->mean.products[slots[i]] = view.codes->mean_product(effort->mean, slots[i]);
       }
       Slot* row = view.graph->row(slots[i]);
@@ -109,11 +109,9 @@ void HnswIndex::link_all(GraphView& view, const std::vector<Slot>& slots, std::s
     ++graph.linked;
     first = 1;
   }
-  std::atomic<std::size_t> linked{0};
   parallel_for(slots.size() - first, threads, 16, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t i = begin; i < end; ++i) linked += link_one(view, slots[first + i]);
+    for (std::size_t i = begin; i < end; ++i) link_one(view, slots[first + i]);
   });
-  graph.linked += linked;
   if (graph.linked >= 2 * routers_from_) {
     choose_routers(graph);
     routers_from_ = graph.linked;
@@ -137,7 +135,7 @@ void HnswIndex::choose_routers(Graph& graph) const {
   }
 }
 
-bool HnswIndex::link_one(GraphView& view, Slot slot) {
+void HnswIndex::link_one(GraphView& view, Slot slot) {
   Graph& graph = *view.graph;
   ScratchLease scratch(*this);
   std::vector<float> unit(dim());
@@ -146,8 +144,8 @@ bool HnswIndex::link_one(GraphView& view, Slot slot) {
   walk.query().vector = unit.data();
   walk.query().c = 0.0f;
   walk.query().r = nullptr;
-  constexpr float kMargin = 0.6f;
-  view.codes->prepare(walk.query(), nullptr, kMargin);
+  constexpr float kBuildMargin = 0.6f;
+  view.codes->prepare(walk.query(), nullptr, kBuildMargin);
   WalkGoal goal;
   goal.width = {1, options_.ef_construction, std::numeric_limits<float>::infinity()};
   goal.refined = 0;
@@ -156,7 +154,7 @@ bool HnswIndex::link_one(GraphView& view, Slot slot) {
   walk.begin(view, goal);
   walk.run();
   const std::vector<Candidate>& nearest = walk.found();
-  if (chain_equal(view, slot, nearest)) return false;
+  if (chain_equal(view, slot, nearest)) return;
 
   std::vector<Slot> order{slot};
   for (const Candidate& candidate : nearest) order.push_back(candidate.slot);
@@ -175,15 +173,28 @@ bool HnswIndex::link_one(GraphView& view, Slot slot) {
     if (link_back(view, chosen[i], slot, true, graph.degree / 2)) parent = chosen[i];
   }
   // Rows by the hundred that no code tells apart all choose the same neighbours: then any row that
-  // has room will do.
+  // has room will do, and the tree below one that has none ends in rows that have.
   for (std::size_t i = 0; i < nearest.size() && parent == kNoSlot; ++i) {
-    if (link_back(view, nearest[i].slot, slot, true, graph.degree - 1)) parent = nearest[i].slot;
+    if (link_back(view, nearest[i].slot, slot, true, graph.degree / 2)) parent = nearest[i].slot;
+  }
+  for (Slot at = nearest.empty() ? graph.root : nearest.front().slot; parent == kNoSlot;
+       at = tree_child(graph, at)) {
+    if (link_back(view, at, slot, true, graph.degree - 1)) parent = at;
   }
   publish(graph.states[slot], Graph::State::kLinked);
+  ++graph.linked;
   for (const Slot neighbour : chosen) {
     if (neighbour != parent) link_back(view, neighbour, slot, false, 0);
   }
-  return true;
+}
+
+Slot HnswIndex::tree_child(const Graph& graph, Slot slot) const {
+  const Slot* row = graph.row(slot);
+  for (std::size_t i = 0; i < graph.degree; ++i) {
+    const Slot link = acquire(row[i]);
+    if (link != kNoSlot && (link & Graph::kTreeLink)) return link & Graph::kSlotMask;
+  }
+  return slot;
 }
 
 // Hangs a row behind one that equals it, if there is one among the nearest.
@@ -281,9 +292,9 @@ bool HnswIndex::link_back(GraphView& view, Slot from, Slot to, bool tree, std::s
 }
 
 // Gives a row all links of the tree among `wanted` and the best of the others, `most` in all if
-// that is enough. The caller holds the row's lock, or is alone. Returns how many there are.
-std::size_t HnswIndex::rewrite_links(GraphView& view, Slot slot, std::vector<Slot> wanted,
-                                     std::size_t most) {
+// that is enough. The caller holds the row's lock, or is alone.
+void HnswIndex::rewrite_links(GraphView& view, Slot slot, std::vector<Slot> wanted,
+                              std::size_t most) {
   Graph& graph = *view.graph;
   ScratchLease scratch(*this);
   std::vector<Slot> slots{slot};
@@ -314,7 +325,6 @@ std::size_t HnswIndex::rewrite_links(GraphView& view, Slot slot, std::vector<Slo
   for (std::size_t i = 0; i < graph.degree; ++i) {
     publish(row[i], i < chosen.size() ? chosen[i] : kNoSlot);
   }
-  return chosen.size();
 }
 
 }  // namespace gapless

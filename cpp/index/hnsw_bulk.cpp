@@ -52,7 +52,10 @@ class HnswIndex::Bulk {
     write_new();
     join();
     for (std::size_t i = old_; i < slots_.size(); ++i) {
-      if (head_[i] != i) index_.chain(view_, slots_[i], slots_[head_[i]]);
+      if (head_[i] == i) continue;
+      Slot head = slots_[head_[i]];
+      if (graph_.state(head) == Graph::State::kChained) head = graph_.row(head)[0];
+      index_.chain(view_, slots_[i], head);
     }
   }
 
@@ -194,16 +197,8 @@ class HnswIndex::Bulk {
     if (graph_.root == kNoSlot) graph_.root = slots_[members_[0]];
     const std::vector<Slot> lost = index_.regrow_tree(graph_);
     index_.choose_routers(graph_);
+    index_.relink(view_, lost, threads_);
     index_.routers_from_ = graph_.linked;
-    std::atomic<std::size_t> chained{0};
-    parallel_for(lost.size(), threads_, 16, [&](std::size_t begin, std::size_t end) {
-      for (std::size_t i = begin; i < end; ++i) {
-        Slot* row = graph_.row(lost[i]);
-        for (std::size_t k = 0; k < graph_.stride; ++k) publish(row[k], kNoSlot);
-        chained += !index_.link_one(view_, lost[i]);
-      }
-    });
-    graph_.linked -= chained;
   }
 
   void add_links(Slot slot, const std::vector<Slot>& numbers) {

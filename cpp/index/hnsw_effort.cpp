@@ -15,6 +15,8 @@ constexpr std::size_t kNeighbours = 10;  // recall at
 constexpr std::size_t kProfile = 1024;   // nearest rows whose distances are noted
 constexpr float kTie = 1e-6f;
 constexpr std::size_t kEfforts[] = {10, 14, 20, 28, 40, 56, 80, 112, 160, 224, 320, 448, 640, 896};
+constexpr std::size_t kMostEffort = 896;     // the last of these
+constexpr std::size_t kFewestMeasured = 50;  // rows without equals
 constexpr double kEnough = 0.998;
 
 }  // namespace
@@ -86,8 +88,11 @@ void HnswIndex::learn(const GraphView& view, const std::vector<PreparedQuery>& q
         static_cast<double>(std::accumulate(hits.begin(), hits.end(), std::size_t{0}));
     const double recall = found / static_cast<double>(queries.size() * wanted);
     // More effort cannot find less; what says otherwise is noise.
-    if (!effort.recalls.empty() && recall <= effort.recalls.back().second) continue;
-    effort.recalls.emplace_back(ef, recall);
+    if (effort.recalls.empty() || recall > effort.recalls.back().second) {
+      effort.recalls.emplace_back(ef, recall);
+    } else if (ef == kMostEffort) {
+      effort.recalls.back().first = ef;  // what is not reached is asked with all there is
+    }
     if (recall >= kEnough) break;
   }
 }
@@ -95,8 +100,11 @@ void HnswIndex::learn(const GraphView& view, const std::vector<PreparedQuery>& q
 void HnswIndex::learn_from_rows(const GraphView& view, Effort& effort, std::size_t threads) const {
   std::vector<Slot> slots;
   for (Slot slot = 0; slot < view.rows->used.load(); ++slot) {
-    if (view.graph->state(slot) == Graph::State::kLinked) slots.push_back(slot);
+    // A row that has equals would hide them too when it is searched for as if it were not there.
+    const bool alone = view.graph->next_equal(slot) == kNoSlot;
+    if (alone && view.graph->state(slot) == Graph::State::kLinked) slots.push_back(slot);
   }
+  if (slots.size() < kFewestMeasured) return;
   const std::size_t sampled = std::min(kMeasured, slots.size());
   for (std::size_t i = 0; i < sampled; ++i) slots[i] = slots[i * slots.size() / sampled];
   slots.resize(sampled);
@@ -130,6 +138,15 @@ void HnswIndex::take_mean(const GraphView& view, const std::vector<PreparedQuery
 void HnswIndex::set_effort(const std::string& modality, std::shared_ptr<Effort> effort) {
   auto next = std::make_unique<GraphView>(seen());
   auto efforts = std::make_shared<Efforts>(*next->efforts);
+  if (efforts->raw != nullptr && !effort->sample.empty() &&
+      effort->sample.front().size() == dim()) {
+    // The sample outlives the alignment: it is what another one, or none, is learnt for.
+    auto sample_alone = std::make_shared<Effort>();
+    sample_alone->sample = effort->sample;
+    auto raw = std::make_shared<Efforts>(*efforts->raw);
+    raw->of[modality] = std::move(sample_alone);
+    efforts->raw = std::move(raw);
+  }
   efforts->of[modality] = std::move(effort);
   next->efforts = std::move(efforts);
   show(std::move(next));
@@ -177,7 +194,8 @@ void HnswIndex::check_codes(std::size_t threads) {
       effort = std::move(other_effort);
     }
   }
-  set_effort("", std::move(effort));
+  const Effort* fitted = seen().efforts->find("");
+  if (fitted == nullptr || fitted->sample.empty()) set_effort("", std::move(effort));
 }
 
 // Learns anew, under the alignment and with the rows of now, from the sample that was kept.
@@ -213,7 +231,7 @@ void HnswIndex::realign(IndexView& given) {
   auto efforts = std::make_shared<Efforts>();
   efforts->rows = next.efforts->rows;
   efforts->raw = raw;
-  for (const auto& [modality, effort] : next.efforts->of) {
+  for (const auto& [modality, effort] : raw->of) {
     auto kept = std::make_shared<Effort>();
     kept->sample = effort->sample;
     if (modality.empty()) kept->distances = effort->distances;

@@ -56,11 +56,13 @@ void HnswIndex::reindex(std::size_t threads) {
   auto next = std::make_unique<GraphView>(view);
   next->graph = std::make_shared<Graph>(view.rows->capacity, view.graph->degree);
   Graph& graph = *next->graph;
+  for (const Slot slot : slots) {
+    std::fill(graph.row(slot), graph.row(slot) + graph.stride, kNoSlot);
+  }
   std::vector<Slot> apart;  // equal only as the alignment leaves them
   for (Slot slot = 0; slot < made.rows->used.load(); ++slot) {
     const Slot to = own_slot(slot);
     Slot* row = graph.row(to);
-    std::fill(row, row + graph.stride, kNoSlot);
     if (made.graph->state(slot) != Graph::State::kLinked) continue;
     graph.states[to] = Graph::State::kLinked;
     const Slot* from = made.graph->row(slot);

@@ -15,7 +15,9 @@ constexpr std::size_t kTombstonesKept = 64;
 void HnswIndex::erase(const std::vector<Slot>& slots) {
   Graph& graph = *own().graph;
   std::vector<Slot> freed;
+  freed.reserve(slots.size());
   tombstones_.reserve(tombstones_.size() + slots.size());
+  recycle({}, slots.size());
   unchain(graph, slots, freed);
   for (const Slot slot : slots) {
     const Graph::State state = graph.state(slot);
@@ -84,8 +86,6 @@ void HnswIndex::repair() {
     }
   });
   for (const Slot slot : tombstones_) publish(graph.states[slot], Graph::State::kFree);
-  recycle(tombstones_);
-  tombstones_.clear();
   if (graph.state(graph.root) != Graph::State::kLinked) {
     graph.root = kNoSlot;
     for (Slot slot = 0; slot < used && graph.root == kNoSlot; ++slot) {
@@ -94,7 +94,9 @@ void HnswIndex::repair() {
   }
   const std::vector<Slot> lost = regrow_tree(graph);
   choose_routers(graph);
-  relink(view, lost);
+  recycle(tombstones_);
+  tombstones_.clear();
+  relink(view, lost, 0);
 }
 
 // A new graph of the live rows, beside the old one that readers still walk.
@@ -116,7 +118,7 @@ void HnswIndex::rebuild() {
 }
 
 // Links rows anew that no link leads to. Those equal to them, if any, go with them.
-void HnswIndex::relink(GraphView& view, const std::vector<Slot>& lost) {
+void HnswIndex::relink(GraphView& view, const std::vector<Slot>& lost, std::size_t threads) {
   Graph& graph = *view.graph;
   std::vector<Slot> rows;
   for (const Slot head : lost) {
@@ -131,33 +133,36 @@ void HnswIndex::relink(GraphView& view, const std::vector<Slot>& lost) {
     publish(graph.chain[slot], kNoSlot);
     publish(graph.states[slot], Graph::State::kFree);
   }
-  for (const Slot slot : rows) graph.linked += link_one(view, slot);
+  parallel_for(rows.size(), threads, 16, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i) link_one(view, rows[i]);
+  });
 }
 
 // Replaces links to removed rows by links to the live rows behind them. A chain of removed rows is
 // followed to its end, within reason.
-bool HnswIndex::repair_links(GraphView& view, Slot slot) {
+void HnswIndex::repair_links(GraphView& view, Slot slot) {
   const Graph& graph = *view.graph;
   const auto removed = [&graph](Slot link) {
     return graph.state(link & Graph::kSlotMask) != Graph::State::kLinked;
   };
   const Slot* row = graph.row(slot);
   const Slot* const end = std::find(row, row + graph.degree, kNoSlot);
-  if (std::none_of(row, end, removed)) return true;
+  if (std::none_of(row, end, removed)) return;
   std::vector<Slot> found;
-  for (const Slot* link = row; link != end; ++link) found.push_back(*link & Graph::kSlotMask);
+  for (const Slot* link = row; link != end; ++link) found.push_back(*link & ~Graph::kTreeLink);
   const std::size_t bound = 8 * graph.degree;
   for (std::size_t i = 0; i < found.size() && found.size() < bound; ++i) {
     if (!removed(found[i])) continue;
-    const Slot* next = graph.row(found[i]);
+    const Slot* next = graph.row(found[i] & Graph::kSlotMask);
     for (std::size_t j = 0; j < graph.degree && next[j] != kNoSlot; ++j) {
       const Slot behind = next[j] & Graph::kSlotMask;
       if (behind == slot) continue;
-      if (std::find(found.begin(), found.end(), behind) == found.end()) found.push_back(behind);
+      const auto is = [behind](Slot link) { return (link & Graph::kSlotMask) == behind; };
+      if (std::none_of(found.begin(), found.end(), is)) found.push_back(behind);
     }
   }
   std::erase_if(found, removed);
-  return rewrite_links(view, slot, std::move(found), graph.degree) > 0;
+  rewrite_links(view, slot, std::move(found), graph.degree);
 }
 
 // Marks a tree of links from the root to all rows that links lead to, and no other link. Returns

@@ -162,13 +162,16 @@ void HnswIndex::restore_graph(const SectionReader& reader) {
     }
   }
   // Every chained row must hang behind one linked row, once.
+  std::vector<bool> hangs(used, false);
   std::size_t hanging = 0;
   for (Slot slot = 0; slot < used; ++slot) {
     if (states[slot] != State::kLinked) continue;
     for (Slot equal = chain[slot]; equal != kNoSlot; equal = chain[equal]) {
-      if (equal >= used || states[equal] != State::kChained || ++hanging > chained) {
+      if (equal >= used || states[equal] != State::kChained || hangs[equal]) {
         fail("chain", slot, "leads to what is no row equal to it");
       }
+      hangs[equal] = true;
+      ++hanging;
       graph.row(equal)[0] = slot;
     }
   }

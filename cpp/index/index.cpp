@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <new>
 #include <numeric>
 
 #include "core/error.h"
@@ -127,7 +128,8 @@ void Index::show(std::unique_ptr<IndexView> next) {
   epoch_.synchronize();
 }
 
-void Index::recycle(const std::vector<Slot>& slots) {
+void Index::recycle(const std::vector<Slot>& slots, std::size_t expected) {
+  retired_.reserve(retired_.size() + expected);
   retired_.insert(retired_.end(), slots.begin(), slots.end());
 }
 
@@ -185,10 +187,11 @@ std::vector<Slot> Index::put(const float* vectors, std::size_t count, std::size_
     free_.insert(free_.end(), retired_.begin(), retired_.end());
     retired_.clear();
   }
-  IndexView& to = writable();
+  const std::shared_ptr<RowTable> rows = writable().rows;
+  const std::shared_ptr<AlignedRows> aligned = writable().aligned;
   std::vector<Slot> slots(count);
   std::vector<float> units(count * dim_);
-  std::size_t used = to.rows->used.load();
+  std::size_t used = rows->used.load();
   for (Slot& slot : slots) {
     if (free_.empty()) {
       slot = static_cast<Slot>(used++);
@@ -197,24 +200,31 @@ std::vector<Slot> Index::put(const float* vectors, std::size_t count, std::size_
       free_.pop_back();
     }
   }
-  parallel_for(count, threads, kGrain, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t i = begin; i < end; ++i) {
-      float* unit = units.data() + i * dim_;
-      kernels().normalise(vectors + i * dim_, unit, dim_);
-      if (keep_vectors_) {
-        float* row = to.rows->vectors.data() + slots[i] * to.rows->stride;
-        std::memcpy(row, unit, dim_ * sizeof(float));
-        std::fill(row + dim_, row + to.rows->stride, 0.0f);
-      }
-      if (to.aligned) to.aligned->r[slots[i]] = to.aligned->alignment->scale(unit);
-    }
-  });
   try {
+    parallel_for(count, threads, kGrain, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t i = begin; i < end; ++i) {
+        float* unit = units.data() + i * dim_;
+        kernels().normalise(vectors + i * dim_, unit, dim_);
+        if (!keep_vectors_) continue;
+        float* row = rows->vectors.data() + slots[i] * rows->stride;
+        std::memcpy(row, unit, dim_ * sizeof(float));
+        std::fill(row + dim_, row + rows->stride, 0.0f);
+      }
+    });
     store(slots, units.data(), threads);
-    to.rows->used.store(used, std::memory_order_release);
+    if (aligned) {
+      parallel_for(count, threads, kGrain, [&](std::size_t begin, std::size_t end) {
+        std::vector<float> unit(dim_);
+        for (std::size_t i = begin; i < end; ++i) {
+          decode(view(), slots[i], unit.data());  // the best row kept
+          aligned->r[slots[i]] = aligned->alignment->scale(unit.data());
+        }
+      });
+    }
+    rows->used.store(used, std::memory_order_release);
     link(slots, threads);
   } catch (...) {
-    to.rows->used.store(used, std::memory_order_release);
+    rows->used.store(used, std::memory_order_release);
     erase(slots);
     throw;
   }
@@ -261,7 +271,10 @@ void Index::replace(const Label* labels, const float* vectors, std::size_t count
     }
     if (!dropped.empty()) erase(dropped);
   }
-  settle(threads);
+  try {
+    settle(threads);
+  } catch (const std::bad_alloc&) {  // the rows are in; what there was to learn can wait
+  }
 }
 
 std::vector<Label> Index::add(const float* vectors, std::size_t count, const Label* labels,
@@ -371,7 +384,7 @@ void Index::search(const float* queries, std::size_t query_dim, std::size_t coun
     throw InvalidArgument(
         "exact_scores needs the f32 rows and this index keeps none; make it with keep_f32=True");
   }
-  // Learning what it takes is a write, and changes no answer but this one's.
+  // Learning what a recall takes is a write; see the comment of the class.
   const_cast<Index*>(this)->before_search(options);
   const Epoch::Guard guard(epoch_);
   const IndexView& seen = view();

@@ -41,10 +41,12 @@ struct MemoryUse {
 
 // Unit rows under labels, searched by aligned cosine. Any number of threads may search beside one
 // that writes, and none waits for it: what a reader sees is published whole and stays until the
-// last reader has left (core/epoch.h). Writers take turns. A write checks all its arguments before
-// it changes anything. A process that forks while another of its threads is inside an index must
-// not write to that index in the child. Derived classes keep the structure that finds rows; this
-// class keeps the rows, the alignment and what readers see.
+// last reader has left (core/epoch.h). A row that an update moves from slot to slot meanwhile may
+// be missed by a search that passes both. Only a search for a recall that nothing is known about
+// yet learns first, as a writer. Writers take turns. A write checks all its arguments before it
+// changes anything. A process that forks while another of its threads is inside an index must not
+// use that index in the child. Derived classes keep the structure that finds rows; this class keeps
+// the rows, the alignment and what readers see.
 class Index {
  public:
   virtual ~Index();
@@ -129,7 +131,8 @@ class Index {
   void show(std::unique_ptr<IndexView> next);
   // Gives slots to later rows. No reader may come to them any more; who is on the way is waited
   // for.
-  void recycle(const std::vector<Slot>& slots);
+  // Cannot fail for as many as it was told to expect.
+  void recycle(const std::vector<Slot>& slots, std::size_t expected = 0);
   // Lets `to`, which holds an equal row, bear the label of `from`.
   void move_label(Slot from, Slot to);
   // The shared parts of a restore: before and after the derived class's own.

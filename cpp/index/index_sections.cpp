@@ -1,4 +1,5 @@
 // An index to and from the sections of a segment; the layout is in store/FORMAT.md.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -37,10 +38,11 @@ void Index::restore_rows(const SectionReader& reader) {
   next_label_ = header.next_label;
   const auto* labels = reader.array<Label>("labels", used);
   std::unique_ptr<IndexView> next = copy_view();
+  const std::size_t stride = view().rows->stride;
+  const float* vectors = keep_vectors_ ? reader.array<float>("vectors", used * stride) : nullptr;
   next->rows = rows_with_room(used);
   RowTable& rows = *next->rows;
   if (keep_vectors_ && used > 0) {
-    const auto* vectors = reader.array<float>("vectors", used * rows.stride);
     std::memcpy(rows.vectors.data(), vectors, used * rows.stride * sizeof(float));
   }
   std::unordered_set<Label> seen;
@@ -48,6 +50,7 @@ void Index::restore_rows(const SectionReader& reader) {
     const auto slot = static_cast<Slot>(s - 1);
     const Label label = labels[slot];
     if (label == kNoLabel) {
+      if (keep_vectors_) std::fill_n(rows.vectors.data() + slot * rows.stride, rows.stride, 0.0f);
       if (!renumbers()) free_.push_back(slot);
       continue;
     }

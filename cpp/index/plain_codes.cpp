@@ -127,11 +127,12 @@ void Bf16Codes::append_sections(SectionWriter& sections, std::size_t used) const
   sections.borrow("bf16", halves_.data(), used * stride_);
 }
 
-void Bf16Codes::restore(const SectionReader& reader, std::size_t used) {
+void Bf16Codes::restore(const RowTable& rows, const SectionReader& reader, std::size_t used) {
   const auto* halves = reader.array<std::uint16_t>("bf16", used * stride_);
   std::copy_n(halves, used * stride_, halves_.data());
   for (std::size_t i = 0; i < used * stride_; ++i) {
-    if ((halves[i] & 0x7f80) == 0x7f80) throw Corruption{"bf16", "holds NaN or infinity"};
+    if (rows.is_live(static_cast<Slot>(i / stride_)) && (halves[i] & 0x7f80) == 0x7f80)
+      throw Corruption{"bf16", "holds NaN or infinity"};
   }
 }
 
@@ -240,11 +241,11 @@ void I8Codes::append_sections(SectionWriter& sections, std::size_t used) const {
   sections.borrow("scales", scales_.data(), used);
 }
 
-void I8Codes::restore(const SectionReader& reader, std::size_t used) {
+void I8Codes::restore(const RowTable& rows, const SectionReader& reader, std::size_t used) {
   std::copy_n(reader.array<std::uint8_t>("bytes", used * padded_), used * padded_, bytes_.data());
   std::copy_n(reader.array<float>("scales", used), used, scales_.data());
   for (Slot slot = 0; slot < used; ++slot) {
-    if (!(std::fabs(scales_[slot]) < 1e6f)) {
+    if (rows.is_live(slot) && !(std::fabs(scales_[slot]) < 1e6f)) {
       throw Corruption{"scales", "slot " + std::to_string(slot) + " has no finite scale"};
     }
   }

@@ -50,7 +50,7 @@ class Bf16Codes : public Codes {
   void score(const CodeQuery& query, const Slot* slots, std::size_t count,
              float* scores) const override;
   void append_sections(SectionWriter& sections, std::size_t used) const override;
-  void restore(const SectionReader& reader, std::size_t used);
+  void restore(const RowTable& rows, const SectionReader& reader, std::size_t used);
 
  private:
   std::size_t dim_;
@@ -78,7 +78,7 @@ class I8Codes : public Codes {
   void refine(const CodeQuery& query, const Slot* slots, std::size_t count,
               float* scores) const override;
   void append_sections(SectionWriter& sections, std::size_t used) const override;
-  void restore(const SectionReader& reader, std::size_t used);
+  void restore(const RowTable& rows, const SectionReader& reader, std::size_t used);
 
  private:
   Rotation rotation_;

@@ -124,17 +124,15 @@ void Walk::refine() {
 }
 
 bool Walk::allowed_alone(Slot slot) const {
-  if (goal_.for_build) return view_->graph->state(slot) == Graph::State::kLinked;
   if (goal_.filter != nullptr) return goal_.filter->allows(slot);
   return view_->rows->is_live(slot);
 }
 
 // A row stands for those equal to it.
 bool Walk::allowed(Slot slot) const {
-  if (allowed_alone(slot)) return true;
-  for (Slot equal = view_->graph->next_equal(slot); equal != kNoSlot;
-       equal = view_->graph->next_equal(equal)) {
-    if (allowed_alone(equal)) return !goal_.for_build;
+  if (goal_.for_build) return view_->graph->state(slot) == Graph::State::kLinked;
+  for (; slot != kNoSlot; slot = view_->graph->next_equal(slot)) {
+    if (allowed_alone(slot)) return true;
   }
   return false;
 }

@@ -171,11 +171,16 @@ class FlatIndex(Index):
 
 class HnswIndex(Index):
     """
-    Approximate search in a hierarchical navigable small world graph (arXiv 1603.09320).
+    Approximate search in a navigable small world graph (arXiv 1603.09320, arXiv 2412.01940).
 
-    m is the number of links of a row on the upper levels (twice that on the base level), 2 to 512;
-    ef_construction the effort of an insertion; seed fixes the levels. Rows may be added, updated and
-    removed at any time, beside searches. Safe to use from many threads.
+    m is half the number of links a row may have, 2 to 512; ef_construction the effort of an insertion;
+    seed draws the rows that searches start from. codes is what searches read: "cascade" (sign bits, half
+    a byte, a byte and a half a dim, each for fewer rows), "i8", "bf16", "f32" or "auto": the cascade from
+    96 dims on where it finds what it should on a sample of the rows, else i8; f32 (bf16 without
+    keep_f32) below. keep_f32=False drops the float32 rows: exact_scores is then refused, vectors() and
+    score() give what the codes hold, and copies of a row added before the first 16,384 may score apart.
+    Rows may be added, updated and removed at any time, beside searches. Safe to use from many
+    threads.
     """
     @staticmethod
     def load(path: str | os.PathLike[str]) -> HnswIndex:
@@ -246,7 +251,7 @@ class HnswIndex(Index):
         `ef` is the effort: about how many of the nearest rows are looked at, at least k (default 64).
         More of it finds more of the true neighbours and takes longer. `recall`, between 0 and 1, takes instead
         the effort that reached such a recall at 10 when the index last learnt from its rows, or from
-        fit_queries() for that modality. Scores are within 1e-3 of exact; exact_scores=True computes those
+        fit_queries() for that modality. Scores are within 1e-3 times r of exact (i8, bf16: 5e-3); exact_scores=True computes those
         of the rows found from the f32 rows, and is InvalidArgument where keep_f32=False.
         """
     @property
