@@ -72,18 +72,8 @@ void CascadeCodes::encode(Slot slot, const float* unit) {
 }
 
 void CascadeCodes::decode_rotated(Slot slot, float* y) const {
-  const LineHead& of = head(slot);
-  const std::uint8_t* nibbles = nibbles_.data() + slot * nibble_stride_;
-  const std::uint8_t* rest = bytes_.data() + slot * padded_;
-  const std::size_t half = padded_ / 2;
-  for (std::size_t j = 0; j < half; ++j) {
-    const int low = 2 * (nibbles[j] & 15) - 15;
-    const int high = 2 * (nibbles[j] >> 4) - 15;
-    y[j] = of.nibble_scale * static_cast<float>(low) +
-           of.byte_scale * static_cast<float>(rest[j] - 128);
-    y[j + half] = of.nibble_scale * static_cast<float>(high) +
-                  of.byte_scale * static_cast<float>(rest[j + half] - 128);
-  }
+  code_kernels().decode_row(head(slot), nibbles_.data() + slot * nibble_stride_,
+                            bytes_.data() + slot * padded_, padded_, y);
 }
 
 void CascadeCodes::decode(Slot slot, float* unit) const {

@@ -99,6 +99,8 @@ class HnswIndex : public Index {
   // hnsw_build.cpp: insertion.
   void link_all(GraphView& view, const std::vector<Slot>& slots, std::size_t threads);
   void link_one(GraphView& view, Slot slot);
+  void refine_links(GraphView& view, Slot slot);
+  void walk_for_links(const GraphView& view, Slot slot, std::size_t ef, Walk& walk) const;
   Slot tree_child(const Graph& graph, Slot slot) const;
   bool chain_equal(GraphView& view, Slot slot, const std::vector<Candidate>& nearest);
   bool same_row(const GraphView& view, Slot a, Slot b) const;

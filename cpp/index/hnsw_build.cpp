@@ -135,24 +135,60 @@ void HnswIndex::choose_routers(Graph& graph) const {
   }
 }
 
-void HnswIndex::link_one(GraphView& view, Slot slot) {
-  Graph& graph = *view.graph;
-  ScratchLease scratch(*this);
+// Finds the linked rows nearest to a row, itself left out.
+void HnswIndex::walk_for_links(const GraphView& view, Slot slot, std::size_t ef, Walk& walk) const {
   std::vector<float> unit(dim());
   decode(view, slot, unit.data());
-  Walk& walk = scratch->walks[0];
   walk.query().vector = unit.data();
   walk.query().c = 0.0f;
   walk.query().r = nullptr;
   constexpr float kBuildMargin = 0.6f;
   view.codes->prepare(walk.query(), nullptr, kBuildMargin);
   WalkGoal goal;
-  goal.width = {1, options_.ef_construction, std::numeric_limits<float>::infinity()};
+  goal.width = {1, ef, std::numeric_limits<float>::infinity()};
   goal.refined = 0;
   goal.for_build = true;
   goal.without = slot;
   walk.begin(view, goal);
   walk.run();
+}
+
+// Looks once more for the neighbours of a linked row, by a walk shorter than that of an insertion.
+void HnswIndex::refine_links(GraphView& view, Slot slot) {
+  constexpr std::size_t kEffort = 48;
+  Graph& graph = *view.graph;
+  ScratchLease scratch(*this);
+  Walk& walk = scratch->walks[0];
+  walk_for_links(view, slot, std::min(kEffort, options_.ef_construction), walk);
+  std::vector<Slot> old;
+  std::vector<Slot> now;
+  {
+    const std::lock_guard<std::mutex> lock(link_lock(slot));
+    const Slot* row = graph.row(slot);
+    old.assign(row, std::find(row, row + graph.degree, kNoSlot));
+    std::vector<Slot> wanted = old;
+    const auto has = [](const std::vector<Slot>& links, Slot to) {
+      return std::any_of(links.begin(), links.end(),
+                         [to](Slot link) { return (link & Graph::kSlotMask) == to; });
+    };
+    for (const Candidate& candidate : walk.found()) {
+      if (!has(old, candidate.slot)) wanted.push_back(candidate.slot);
+    }
+    if (wanted.size() == old.size()) return;
+    rewrite_links(view, slot, std::move(wanted), graph.degree * kFillPercent / 100);
+    row = graph.row(slot);
+    for (std::size_t i = 0; i < graph.degree && row[i] != kNoSlot; ++i) {
+      if (!has(old, row[i] & Graph::kSlotMask)) now.push_back(row[i] & Graph::kSlotMask);
+    }
+  }
+  for (const Slot neighbour : now) link_back(view, neighbour, slot, false, 0);
+}
+
+void HnswIndex::link_one(GraphView& view, Slot slot) {
+  Graph& graph = *view.graph;
+  ScratchLease scratch(*this);
+  Walk& walk = scratch->walks[0];
+  walk_for_links(view, slot, options_.ef_construction, walk);
   const std::vector<Candidate>& nearest = walk.found();
   if (chain_equal(view, slot, nearest)) return;
 

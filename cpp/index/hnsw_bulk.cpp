@@ -12,7 +12,6 @@ namespace gapless {
 namespace {
 
 constexpr std::size_t kFewest = 10000;    // rows that go the bulk way
-constexpr std::size_t kPartings = 2;      // each with pivots of its own
 constexpr std::size_t kMostNear = 3;      // near rows that are looked at, times the degree
 constexpr std::size_t kFillPercent = 75;  // as in hnsw_build.cpp
 
@@ -51,6 +50,7 @@ class HnswIndex::Bulk {
     turn_links();
     write_new();
     join();
+    refine();
     for (std::size_t i = old_; i < slots_.size(); ++i) {
       if (head_[i] == i) continue;
       Slot head = slots_[head_[i]];
@@ -102,10 +102,8 @@ class HnswIndex::Bulk {
                                                kMostNear * graph_.degree));
     Parting parting;
     parting.kept = std::min(parting.kept, near.room);
-    for (std::size_t i = 0; i < kPartings; ++i) {
-      parting.seed = index_.options_.seed + 7919 * i;
-      find_near(rows_, members_, parting, threads_, near);
-    }
+    parting.seed = index_.options_.seed;
+    find_near(rows_, members_, parting, threads_, near);
     links_.resize(members_.size() * most_);
     counts_.resize(members_.size());
     parallel_for(members_.size(), threads_, 64, [&](std::size_t begin, std::size_t end) {
@@ -201,6 +199,17 @@ class HnswIndex::Bulk {
     index_.routers_from_ = graph_.linked;
   }
 
+  // What lay in no part with a row is found by walking from what did.
+  void refine() {
+    parallel_for(members_.size(), threads_, 16, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t i = begin; i < end; ++i) {
+        const Slot slot = slots_[members_[i]];
+        if (members_[i] < old_ || graph_.state(slot) != Graph::State::kLinked) continue;
+        index_.refine_links(view_, slot);
+      }
+    });
+  }
+
   void add_links(Slot slot, const std::vector<Slot>& numbers) {
     Slot* row = graph_.row(slot);
     Slot* const end = std::find(row, row + graph_.degree, kNoSlot);
@@ -239,8 +248,8 @@ bool HnswIndex::goes_bulk(const Graph& graph, std::size_t count) const {
 }
 
 // Links many rows at once: those near each other are found by comparing all rows of small parts
-// that overlap, as in PiPNN (arXiv 2602.21247), instead of by a walk for each. Takes some 2.5 KB of
-// memory per row meanwhile.
+// that overlap, as in PiPNN (arXiv 2602.21247), and a short walk then finds what lay in no part
+// with them. Takes some 2.5 KB of memory per row meanwhile.
 void HnswIndex::link_bulk(GraphView& view, const std::vector<Slot>& fresh, std::size_t threads) {
   Bulk(*this, view, fresh, threads).run();
 }

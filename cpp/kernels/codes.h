@@ -89,6 +89,9 @@ struct CodeKernels {
   // head but `mean` is computed from the rounded codes.
   LineHead (*encode_row)(const float* y, std::size_t dim, std::uint8_t* bits, std::uint8_t* nibbles,
                          std::uint8_t* bytes);
+  // y[j] = what a row's nibbles and bytes say
+  void (*decode_row)(const LineHead& head, const std::uint8_t* nibbles, const std::uint8_t* bytes,
+                     std::size_t dim, float* y);
   // bytes[j] = 128 + round(y[j] / scale); returns the scale
   float (*encode_bytes)(const float* y, std::size_t dim, std::uint8_t* bytes);
 };

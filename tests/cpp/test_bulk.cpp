@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <random>
 #include <thread>
 #include <vector>
@@ -79,14 +80,14 @@ TEST_CASE("a batch that is linked at once finds what rows linked one by one find
   const std::vector<float> queries = clustered(200, 2);
   HnswIndex bulk = make();
   add(bulk, rows, kBatch);
+  CHECK(all_reachable(bulk, kBatch));
+  CHECK(recall(bulk, queries, 10) >= 0.7);
+  if (std::getenv("GAPLESS_TEST_QUICK") != nullptr) return;  // sanitizers walk slowly
   HnswIndex walked = make();
   add(walked, rows, 4000);
-  CHECK(all_reachable(bulk, kBatch));
-  for (const std::size_t ef : {10, 40}) {
+  for (const std::size_t ef : {10, 20, 40}) {
     CAPTURE(ef);
-    const double found = recall(bulk, queries, ef);
-    CHECK(found >= recall(walked, queries, ef) - 0.02);
-    CHECK(found >= 0.7);
+    CHECK(recall(bulk, queries, ef) >= recall(walked, queries, ef) - 0.005);
   }
   CHECK(recall(bulk, queries, 120) >= 0.97);
 }

@@ -125,6 +125,27 @@ TEST_CASE("encode_query: two bytes hold a value to a 508th of a step, and dots c
   }
 }
 
+TEST_CASE("decode_row: what nibbles and bytes say") {
+  std::mt19937 random(8);
+  for (const std::size_t dim : dims()) {
+    CAPTURE(dim);
+    Guarded<std::uint8_t> nibbles(dim / 2), bytes(dim);
+    Guarded<float> expected(dim), y(dim);
+    for (std::uint8_t& code : nibbles) code = static_cast<std::uint8_t>(random());
+    for (std::uint8_t& code : bytes) code = static_cast<std::uint8_t>(random());
+    LineHead head{};
+    head.nibble_scale = 0.013F;
+    head.byte_scale = 0.0002F;
+    scalar_codes().decode_row(head, nibbles.data(), bytes.data(), dim, expected.data());
+    REQUIRE(expected[dim / 2] == doctest::Approx(0.013 * (2 * (nibbles[0] >> 4) - 15) +
+                                                 0.0002 * (bytes[dim / 2] - 128)));
+    for_each_isa([&](const CodeKernels& isa) {
+      isa.decode_row(head, nibbles.data(), bytes.data(), dim, y.data());
+      for (std::size_t j = 0; j < dim; ++j) REQUIRE(std::fabs(y[j] - expected[j]) <= 1e-7F);
+    });
+  }
+}
+
 TEST_CASE("encode_bytes: within half a step") {
   std::mt19937 random(7);
   for (const std::size_t dim : dims()) {

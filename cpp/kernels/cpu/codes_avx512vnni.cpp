@@ -255,6 +255,6 @@ std::size_t filter_lines(const LineQuery& query, const std::uint8_t* lines, std:
 
 const CodeKernels kAvx512VnniCodeKernels = {"avx512vnni", dot_bytes,     dot_nibbles, dot_bf16,
                                             filter_lines, score_nibbles, hadamard,    encode_query,
-                                            encode_row,   encode_bytes};
+                                            encode_row,   decode_row,    encode_bytes};
 
 }  // namespace gapless

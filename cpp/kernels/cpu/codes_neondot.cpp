@@ -4,6 +4,6 @@ namespace gapless {
 
 const CodeKernels kNeonDotCodeKernels = {"neondot",    dot_bytes,     dot_nibbles, dot_bf16,
                                          filter_lines, score_nibbles, hadamard,    encode_query,
-                                         encode_row,   encode_bytes};
+                                         encode_row,   decode_row,    encode_bytes};
 
 }  // namespace gapless

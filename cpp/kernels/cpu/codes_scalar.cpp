@@ -212,10 +212,19 @@ LineHead encode_row(const float* y, std::size_t dim, std::uint8_t* bits, std::ui
   return head;
 }
 
+void decode_row(const LineHead& head, const std::uint8_t* nibbles, const std::uint8_t* bytes,
+                std::size_t dim, float* y) {
+  for (std::size_t j = 0; j < dim; ++j) {
+    const int code = j < dim / 2 ? nibbles[j] & 15 : nibbles[j - dim / 2] >> 4;
+    y[j] = head.nibble_scale * static_cast<float>(2 * code - 15) +
+           head.byte_scale * static_cast<float>(bytes[j] - 128);
+  }
+}
+
 }  // namespace
 
 const CodeKernels kScalarCodeKernels = {"scalar",     dot_bytes,     dot_nibbles, dot_bf16,
                                         filter_lines, score_nibbles, hadamard,    encode_query,
-                                        encode_row,   encode_bytes};
+                                        encode_row,   decode_row,    encode_bytes};
 
 }  // namespace gapless
