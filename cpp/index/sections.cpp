@@ -28,6 +28,27 @@ AffineMap unpack_map(Unpacker& unpacker, const std::string& section) {
 
 }  // namespace
 
+// Lead bytes, as many continuations as they announce, no overlong form, surrogate or code past
+// U+10FFFF (RFC 3629).
+bool is_utf8(const std::string& text) {
+  constexpr std::uint32_t kLeast[] = {0, 0x80, 0x800, 0x10000};
+  for (std::size_t i = 0; i < text.size();) {
+    const auto lead = static_cast<unsigned char>(text[i++]);
+    if (lead < 0x80) continue;
+    const std::size_t more = lead >= 0xF0 ? 3 : lead >= 0xE0 ? 2 : 1;
+    if (lead < 0xC0 || lead > 0xF7 || text.size() - i < more) return false;
+    std::uint32_t code = lead & (0x3Fu >> more);
+    for (std::size_t k = 0; k < more; ++k, ++i) {
+      const auto next = static_cast<unsigned char>(text[i]);
+      if ((next & 0xC0) != 0x80) return false;
+      code = code << 6 | (next & 0x3Fu);
+    }
+    const bool surrogate = code >= 0xD800 && code < 0xE000;
+    if (code < kLeast[more] || code > 0x10FFFF || surrogate) return false;
+  }
+  return true;
+}
+
 std::vector<char> pack_alignment(const Alignment& alignment) {
   Packer packer;
   pack_map(packer, alignment.rows());

@@ -105,6 +105,8 @@ class Packer {
   std::vector<char> bytes_;
 };
 
+bool is_utf8(const std::string& text);
+
 // The way back; throws Corruption where a section ends too early.
 class Unpacker {
  public:
@@ -119,7 +121,9 @@ class Unpacker {
   std::string text() {
     const std::uint64_t length = size();
     const char* from = take(length);
-    return std::string(from, from + length);
+    std::string found(from, from + length);
+    if (!is_utf8(found)) throw Corruption{name_, "holds a name that is not UTF-8"};
+    return found;
   }
   template <typename T>
   std::vector<T> values(std::uint64_t count) {

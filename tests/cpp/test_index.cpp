@@ -12,6 +12,7 @@
 #include "cpp/temporary_folder.h"
 #include "index/flat.h"
 #include "index/hnsw.h"
+#include "index/sections.h"
 #include "store/segment.h"
 
 using namespace gapless;
@@ -185,5 +186,14 @@ TEST_CASE("copies of one row score alike and rank by label") {
       index->score(query.data(), kDim, "", found.data(), 7, exact.data());
       CHECK(scores == exact);
     }
+  }
+}
+
+TEST_CASE("names in files are UTF-8 or refused") {
+  for (const char* good : {"", "text", "\xC3\xA9", "\xE2\x82\xAC", "\xF0\x9F\x98\x80"})
+    CHECK(is_utf8(good));
+  for (const char* bad : {"\x80", "\xC3", "\xC0\x80", "\xE0\x80\x80", "\xED\xA0\x80",
+                          "\xF4\x90\x80\x80", "\xF8\x88\x80\x80\x80", "a\xFF"}) {
+    CHECK(!is_utf8(bad));
   }
 }
