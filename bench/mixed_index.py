@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 import gapless
 from gapless._core import FieldSearch, search_fields
-from gapless.align import align_rows, center
-from gapless.evaluate import intra_modal_bias, ndcg_at_k, recall_at_k
+from gapless.alignment import align_rows, center
+from gapless.evaluation import intra_modal_bias, ndcg_at_k, recall_at_k
 
 TRAIN, SPLITS, K = 150, 10, 10
 DOCUMENTS = {"easy": (0.62, 0.25, 0.30), "hard": (0.45, 0.43, 0.55)}

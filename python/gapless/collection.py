@@ -12,11 +12,11 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
-from .align import ActiveAlignment, estimate
+from .alignment import ActiveAlignment, estimate
 from .batch import ItemId, read_batch, read_id, read_ids, whole
 from .catalog import Catalog
-from .diagnose import SAMPLE, diagnose_fields
 from .diagnosis import Diagnosis
+from .diagnostics import SAMPLE, diagnose_fields
 from .errors import InvalidArgument, UnknownId
 from .folder import folder_path
 from .query import Encoders, choose_fusion, plan, run
@@ -397,7 +397,7 @@ class Collection:
         Parameters
         ----------
         method : {"center", "raw"} or None
-            ``"center"`` subtracts the mean of each side (see `gapless.align.center`). ``"raw"``
+            ``"center"`` subtracts the mean of each side (see `gapless.alignment.center`). ``"raw"``
             and None go back to plain cosines.
         queries : mapping, optional
             Sample query vectors, {modality: (n, dim)}; with several spaces

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _core
-from .align import ActiveAlignment
+from .alignment import ActiveAlignment
 from .batch import as_array, as_matrix, known_fields
 from .cohorts import Cohorts
 from .errors import (

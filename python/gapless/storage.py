@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _core
-from .align import ActiveAlignment, dump_alignment, load_alignment
+from .alignment import ActiveAlignment, dump_alignment, load_alignment
 from .batch import Batch
 from .catalog import Catalog, ItemRow, check_durability
 from .cohorts import Cohorts, draw

@@ -10,7 +10,7 @@ import pytest
 
 import gapless as gl
 from collection_kit import two_space_schema
-from gapless.align import align_rows, center, dump_alignment, load_alignment, mean_direction
+from gapless.alignment import align_rows, center, dump_alignment, load_alignment, mean_direction
 from gapless.errors import (
     CorruptFile,
     InvalidArgument,

@@ -10,7 +10,7 @@ import pytest
 
 import gapless as gl
 from collection_kit import DIM, eye, two_space_schema
-from gapless import align, collection
+from gapless import alignment, collection
 from gapless import schema as schema_module
 from gapless.collection import Collection
 from gapless.errors import (

@@ -8,9 +8,9 @@ import numpy.typing as npt
 import pytest
 
 import gapless as gl
-from gapless.align import center
-from gapless.diagnose import diagnose, sample_keys
+from gapless.alignment import center
 from gapless.diagnosis import Diagnosis
+from gapless.diagnostics import diagnose, sample_keys
 from gapless.errors import InvalidArgument
 
 MODALITY = {"image": "image", "caption": "text"}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gapless import evaluate as E
+from gapless import evaluation as E
 from gapless.errors import InvalidArgument
 
 

@@ -175,7 +175,7 @@ def test_a_composed_query_weighs_both_parts_in_every_field(colours: Collection) 
 
 
 def test_an_alignment_is_told_the_modality_of_each_part(colours: Collection, model: Path) -> None:
-    from gapless.align import align_rows
+    from gapless.alignment import align_rows
     from gapless.encode import load_encoder
 
     with colours as col:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _core
-from .align import align_rows
+from .alignment import align_rows
 from .diagnosis import BiasReading, Diagnosis, ModalityReading, PairReading
 from .errors import InvalidArgument
 from .schema import Schema
