@@ -23,7 +23,7 @@ from gapless.errors import (
 
 
 def test_the_examples_in_the_docstrings_run() -> None:
-    for module in (collection, schema_module, align):
+    for module in (collection, schema_module, alignment):
         found = doctest.testmod(module)
         assert found.attempted > 0
         assert found.failed == 0
