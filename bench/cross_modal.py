@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 import datasets
+from measure import unit
 from texts import CACHE, described, pieces
 
 DIM, HIDDEN, BUCKETS = 256, 512, 1 << 15
@@ -33,11 +34,6 @@ SCALE = 14.0  # the steepest softmax: steeper ones pull matching pairs together 
 TUNE = 20_000
 OWN, SHARED = 0.9, 0.4
 Rows = NDArray[np.float32]
-
-
-def unit(rows: NDArray[Any]) -> Rows:
-    """Scale rows to unit length."""
-    return np.asarray(rows / np.linalg.norm(rows, axis=-1, keepdims=True), np.float32)
 
 
 def grams(name: str) -> list[int]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
+import itertools
 import json
 import os
 import platform
@@ -21,12 +22,14 @@ import statistics
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import datasets
+from datasets import Dataset
 from measure import (
     TARGETS,
     Point,
@@ -36,13 +39,15 @@ from measure import (
     latency,
     rates,
     sweep,
+    unit,
 )
 from others import ENTRIES
-from systems import EF_CONSTRUCTION, KINDS, Entry, System
+from systems import EF_CONSTRUCTION, KINDS, Entry, Means, System
 from texts import CACHE
 
 ROUNDS = 3
 SINGLE = 0.95  # the recall at which single calls are timed
+CENTRED = "-centred"  # after a name: rows and queries less their means, of unit length again
 CROSS_MODAL = ("d2",)  # here a system that can learn from queries gets the tuning queries
 RESULTS = Path(__file__).parent / "results"
 
@@ -57,18 +62,42 @@ def floor_file(data: str, rows: int, k: int) -> Path:
     return CACHE / f"floor-{data}-{rows}-k{k}.npy"
 
 
+def chosen(options: argparse.Namespace) -> tuple[Dataset, Means | None]:
+    """Return the rows and queries to compare on, and the means that were taken from them."""
+    data = datasets.load(options.data.removesuffix(CENTRED), mmap=True)
+    data = replace(data, rows=data.rows[: options.rows])
+    if not options.data.endswith(CENTRED):
+        return data, None
+    means = Means(data.rows.mean(axis=0), np.asarray(data.tune).mean(axis=0))
+    centred = replace(
+        data,
+        name=f"{data.name}, rows and queries less their own means",
+        rows=unit(data.rows - means.rows),
+        queries=unit(data.queries - means.queries),
+        tune=unit(data.tune - means.queries),
+    )
+    return centred, means
+
+
 def worker(options: argparse.Namespace) -> None:
     """Serve one index: build it, say what it took, then answer requests line by line."""
     package, kind, degree = options.worker
     m = int(degree)
-    data = datasets.load(options.data, mmap=True)
-    rows, queries = np.array(data.rows[: options.rows]), np.array(data.queries)
-    count, dim = rows.shape
-    floor = np.load(floor_file(options.data, count, options.k))
+    data, means = chosen(options)
+    scored, queries, tune = data.rows, np.array(data.queries), np.array(data.tune)
+    count, dim = scored.shape
+    floors = {k: np.load(floor_file(options.data, count, k)) for k in options.k}
     system: System = KINDS[package][kind](dim, m)
+    rows = np.array(scored)
+    if means is not None and hasattr(system, "align"):  # moves the rows itself
+        system.align(means)
+        plain = datasets.load(options.data.removesuffix(CENTRED), mmap=True)
+        rows, queries, tune = (
+            np.array(part) for part in (plain.rows[:count], plain.queries, plain.tune)
+        )
     learn = getattr(system, "learn", None)
-    if learn and options.data in CROSS_MODAL:
-        learn(np.array(data.tune))
+    if learn and options.data.removesuffix(CENTRED) in CROSS_MODAL:
+        learn(tune)
     gc.collect()
     before, start, worked = resident_bytes(), time.perf_counter(), time.process_time()
     system.build(rows, options.build_threads)
@@ -81,10 +110,11 @@ def worker(options: argparse.Namespace) -> None:
     del rows  # from here on the answers are scored from the file, which all processes share
     for line in sys.stdin:
         asked = json.loads(line)
+        k = asked["k"]
         answer: Any = (
-            latency(system, queries, asked["ef"], options.k)
+            latency(system, queries, asked["ef"], k)
             if "ef" in asked
-            else sweep(system, data.rows[:count], queries, floor, m, asked["threads"], options.k)
+            else sweep(system, scored, queries, floors[k], m, asked["threads"], k, data.queries)
         )
         print(json.dumps(answer), flush=True)
 
@@ -98,14 +128,15 @@ class Process:
         self.version = entry.version if here else entry.version_in(options.python)
         command = [sys.executable if here else options.python, __file__]
         command += ["--worker", entry.package, entry.kind, str(entry.m)]
-        for name in ("data", "rows", "k", "build_threads"):
+        for name in ("data", "rows", "build_threads"):
             command += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
+        command += ["--k", *map(str, options.k)]
         self.pipe = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self.built: dict[str, float] = self._read()
-        self.sweeps: dict[int, list[list[Point]]] = {}
-        self.singles: list[Point] = []
+        self.sweeps: dict[tuple[int, int], list[list[Point]]] = {}  # by k and threads
+        self.singles: dict[int, list[Point]] = {k: [] for k in options.k}
 
     def _read(self) -> Any:
         assert self.pipe.stdout is not None
@@ -127,13 +158,13 @@ class Process:
         self.pipe.stdin.flush()
         return self._read()
 
-    def measure(self, threads: int) -> None:
+    def measure(self, k: int, threads: int) -> None:
         """Let the worker sweep once, and with one thread time single calls too."""
-        points = self._ask(threads=threads)
-        self.sweeps.setdefault(threads, []).append(points)
+        points = self._ask(k=k, threads=threads)
+        self.sweeps.setdefault((k, threads), []).append(points)
         ef = effort_for(points, SINGLE)
         if threads == 1 and ef is not None and self.entry.m:
-            self.singles.append(self._ask(ef=ef))
+            self.singles[k].append(self._ask(k=k, ef=ef))
 
     def close(self) -> None:
         """Let the worker end."""
@@ -161,13 +192,14 @@ def machine() -> dict[str, Any]:
     }
 
 
-def summarise(process: Process) -> dict[str, Any]:
+def summarise(process: Process, k: int) -> dict[str, Any]:
     """Return one entry's figures; rates are medians over the rounds, with the best beside."""
     single = {
-        key: statistics.median(point[key] for point in process.singles)
+        key: statistics.median(point[key] for point in process.singles[k])
         for key in ("ef", "p50_us", "p99_us")
-        if process.singles
+        if process.singles[k]
     }
+    sweeps = {threads: rounds for (of, threads), rounds in process.sweeps.items() if of == k}
     graph = process.entry.m > 0
     return {
         "label": process.entry.label,
@@ -175,10 +207,10 @@ def summarise(process: Process) -> dict[str, Any]:
         "version": process.version,
         "m": process.entry.m,
         **process.built,
-        "qps": {str(threads): rates(rounds, graph) for threads, rounds in process.sweeps.items()},
-        "front": {str(threads): front(rounds) for threads, rounds in process.sweeps.items()},
+        "qps": {str(threads): rates(rounds, graph) for threads, rounds in sweeps.items()},
+        "front": {str(threads): front(rounds) for threads, rounds in sweeps.items()},
         "single": single,
-        "sweeps": process.sweeps,
+        "sweeps": sweeps,
     }
 
 
@@ -243,10 +275,10 @@ def run(
                 continue
             print(f"built {entry.label} in {processes[-1].built['build_s']:.1f} s", flush=True)
         for _ in range(options.rounds):
-            for threads in cores:
+            for k, threads in itertools.product(options.k, cores):
                 for process in [p for p in processes if p.entry.label not in failed]:
                     try:
-                        process.measure(threads)
+                        process.measure(k, threads)
                     except (RuntimeError, BrokenPipeError) as error:
                         failed[process.entry.label] = str(error)
                         print(error, file=sys.stderr, flush=True)
@@ -260,9 +292,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", default="d100", choices=datasets.NAMES, help="default d100")
+    parser.add_argument(
+        "--data",
+        default="d100",
+        choices=[*datasets.NAMES, *(name + CENTRED for name in CROSS_MODAL)],
+        help="default d100",
+    )
     parser.add_argument("--rows", type=int, default=10**9, help="rows to index (default: all)")
-    parser.add_argument("--k", type=int, default=10, help="neighbours to find")
+    parser.add_argument("--k", type=int, nargs="+", default=[10], help="neighbours to find")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="rounds of measurement")
     parser.add_argument("--build-threads", type=int, default=os.cpu_count(), help="default: all")
     parser.add_argument(
@@ -274,7 +311,7 @@ def main() -> None:
     parser.add_argument(
         "--python", default="", help="another interpreter, for packages that this one lacks"
     )
-    parser.add_argument("--out", type=Path, help="default bench/results/peers-DATA-ROWS-kK.json")
+    parser.add_argument("--out", type=Path, help="folder, default bench/results")
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
@@ -283,10 +320,10 @@ def main() -> None:
         except RuntimeError as error:  # what a library refuses belongs into the report
             print(json.dumps({"error": str(error)}), flush=True)
         return
-    data = datasets.load(options.data, mmap=True)
-    rows = data.rows[: options.rows]
-    floor = exact_floor(rows, data.queries, options.k)
-    np.save(floor_file(options.data, len(rows), options.k), floor)
+    data, _ = chosen(options)
+    for k in options.k:
+        floor = exact_floor(data.rows, data.queries, k)
+        np.save(floor_file(options.data, len(data.rows), k), floor)
     about = machine()
     wanted = [
         e
@@ -298,23 +335,25 @@ def main() -> None:
         print(f"{missing} is not installed and left out: pip install {missing}", file=sys.stderr)
     cores = sorted({1, os.cpu_count() or 1})
     processes, failed = run(ready, options, cores)
-    results = [summarise(process) for process in processes]
     versions = {p.entry.package: p.version for p in processes} | {"numpy": np.__version__}
     about["load_1min_after"] = round(os.getloadavg()[0], 2)
-    setting = {
-        "data": f"{data.name}: {len(rows):,} x {rows.shape[1]}, {len(data.queries):,} queries",
-        "k": options.k,
-        "ef_construction": EF_CONSTRUCTION,
-        "build_threads": options.build_threads,
-        "rounds": options.rounds,
-    }
-    report = {"machine": about, "versions": versions, "setting": setting, "failed": failed}
-    out = options.out or RESULTS / f"peers-{options.data}-{len(rows)}-k{options.k}.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(report | {"results": results}, indent=1))
-    print(json.dumps(report, indent=1))
-    show(table(results, cores))
-    print(f"\nall points of every sweep are in {out}; `python bench/pareto.py {out}` draws them")
+    rows, dim = data.rows.shape
+    for k in options.k:
+        results = [summarise(process, k) for process in processes]
+        setting = {
+            "data": f"{data.name}: {rows:,} x {dim}, {len(data.queries):,} queries",
+            "k": k,
+            "ef_construction": EF_CONSTRUCTION,
+            "build_threads": options.build_threads,
+            "rounds": options.rounds,
+        }
+        report = {"machine": about, "versions": versions, "setting": setting, "failed": failed}
+        out = (options.out or RESULTS) / f"peers-{options.data}-{rows}-k{k}.json"
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(report | {"results": results}, indent=1))
+        print(json.dumps(report, indent=1))
+        show(table(results, cores))
+        print(f"\nevery point is in {out}; `python bench/pareto.py {out}` draws them", flush=True)
 
 
 if __name__ == "__main__":

@@ -21,11 +21,20 @@ Rows = NDArray[np.float32]
 Ids = NDArray[np.int64]
 
 
+@dataclass(frozen=True)
+class Means:
+    """What centring takes from rows and from queries before they are compared."""
+
+    rows: Rows
+    queries: Rows
+
+
 class System(Protocol):
     """Build once, then search with an effort; ``ef`` is ignored by an exact index.
 
     A system may also have ``learn(queries)``, called before ``build`` with queries that are like
-    the test queries (held out, never the same), and ``efforts``, its own list of efforts.
+    the test queries (held out, never the same), and ``efforts``, its own list of efforts. One
+    with ``align(means)`` centres rows and queries itself and is given them as they are.
     """
 
     def build(self, rows: Rows, threads: int) -> None:
@@ -42,16 +51,26 @@ class Gapless:
 
     ``codes`` names the compressed form that is walked, where this version has one ("" = its
     default). ``exact`` scores what was found again in float32. ``asked`` states efforts as the
-    recall wanted, in thousandths, instead of ``ef``.
+    recall wanted, in thousandths, instead of ``ef``. ``taught``: learns from sample queries, where
+    there are any. ``anew``: links the rows anew under the alignment.
     """
 
     def __init__(
-        self, dim: int, m: int, codes: str = "", asked: bool = False, exact: bool = False
+        self,
+        dim: int,
+        m: int,
+        codes: str = "",
+        asked: bool = False,
+        exact: bool = False,
+        taught: bool = True,
+        anew: bool = False,
     ) -> None:
         import gapless
 
         self.graph, self.asked, self.modality = m > 0, asked, ""
+        self.taught, self.anew = taught and m > 0, anew
         self.sample: Rows | None = None
+        self.means: Means | None = None
         self.options: dict[str, Any] = {"exact_scores": True} if exact else {}
         if asked:
             self.efforts = (800, 850, 900, 925, 950, 970, 980, 990, 995)
@@ -61,12 +80,23 @@ class Gapless:
         )
 
     def learn(self, queries: Rows) -> None:
-        """Keep a sample of the queries, for an index that can be fitted to them."""
-        self.sample = queries if hasattr(self.index, "fit_queries") else None
+        """Keep a sample of the queries, to be fitted to them."""
+        self.sample = queries if self.taught else None
+
+    def align(self, means: Means) -> None:
+        """Search under ``center`` by these means."""
+        self.means, self.modality = means, "query"
 
     def build(self, rows: Rows, threads: int) -> None:
         """Add all rows (n, dim)."""
+        import gapless
+
         self.index.add(rows, threads=threads)
+        if self.means is not None:
+            query = {self.modality: (-self.means.queries, None)}
+            self.index.set_alignment(gapless.Alignment(offset=-self.means.rows, query=query))
+            if self.anew:
+                self.index.reindex()
         if self.sample is not None:
             self.modality = "query"
             self.index.fit_queries(self.sample, modality=self.modality)
@@ -203,6 +233,8 @@ def _gapless() -> dict[str, Callable[[int, int], System]]:
         kinds["HNSW i8 exact"] = partial(Gapless, codes="i8", exact=True)
     if gapless_has("recall"):
         kinds["HNSW recall="] = partial(Gapless, asked=True)
+        kinds["HNSW untaught"] = partial(Gapless, taught=False)
+        kinds["HNSW reindexed"] = partial(Gapless, anew=True)
     return kinds
 
 
