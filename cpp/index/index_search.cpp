@@ -1,0 +1,134 @@
+// Searching an index, with what a row that is on its way from slot to slot calls for.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "core/error.h"
+#include "index/index.h"
+#include "kernels/kernels.h"
+
+namespace gapless {
+namespace {
+
+constexpr int kAttempts = 8;  // at a search that met a row in two slots
+
+bool has_twice(const Label* labels, std::size_t count) {
+  thread_local std::vector<Label> sorted;
+  sorted.assign(labels, std::find(labels, labels + count, kNoLabel));
+  std::sort(sorted.begin(), sorted.end());
+  return std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end();
+}
+
+void drop_repeats(float* scores, Label* labels, std::size_t count) {
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < count && labels[i] != kNoLabel; ++i) {
+    if (std::find(labels, labels + kept, labels[i]) != labels + kept) continue;
+    labels[kept] = labels[i];
+    scores[kept++] = scores[i];
+  }
+  std::fill(labels + kept, labels + count, kNoLabel);
+  std::fill(scores + kept, scores + count, kNoScore);
+}
+
+}  // namespace
+
+PreparedQuery Index::prepare_query(const IndexView& from, const float* query, std::size_t query_dim,
+                                   const std::string& modality, std::size_t position) const {
+  const Alignment* alignment = from.alignment();
+  const std::size_t wanted = alignment != nullptr ? alignment->query_dim(modality, dim()) : dim();
+  if (query_dim != wanted) {
+    throw InvalidVector("a query has " + std::to_string(query_dim) + " dims, the index takes " +
+                        std::to_string(wanted) + "; use the encoder that made the rows");
+  }
+  PreparedQuery ready;
+  ready.vector.resize(query_dim);
+  const double norm = kernels().normalise(query, ready.vector.data(), query_dim);
+  if (!(std::isfinite(norm) && norm > 0.0)) {
+    throw InvalidVector("query " + std::to_string(position) +
+                        " is zero or holds NaN or infinity; a direction is needed");
+  }
+  if (alignment == nullptr) return ready;
+  return alignment->prepare(ready.vector.data(), modality, dim());
+}
+
+void Index::search(const float* queries, std::size_t query_dim, std::size_t count,
+                   const SearchOptions& options, float* scores, Label* labels) const {
+  if (options.k == 0) throw InvalidArgument("k is 0; ask for at least 1 result");
+  if (options.recall != 0.0 && !(options.recall > 0.0 && options.recall < 1.0)) {
+    throw InvalidArgument("recall is " + std::to_string(options.recall) +
+                          "; it must lie between 0 and 1, as in recall=0.95");
+  }
+  if (options.exact_scores && !keep_vectors_) {
+    throw InvalidArgument(
+        "exact_scores needs the f32 rows and this index keeps none; make it with keep_f32=True");
+  }
+  // Learning what a recall takes is a write; see the comment of the class.
+  const_cast<Index*>(this)->before_search(options);
+  const Epoch::Guard guard(epoch_);
+  const IndexView& seen = view();
+  std::vector<PreparedQuery> prepared;
+  prepared.reserve(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    prepared.push_back(
+        prepare_query(seen, queries + i * query_dim, query_dim, options.query_modality, i));
+  }
+  std::unique_ptr<SlotFilter> filter;
+  if (options.filter != nullptr) filter = std::make_unique<SlotFilter>(*options.filter, seen);
+  search_rows(seen, prepared, filter.get(), options, scores, labels);
+  // A row on its way from one slot to another can be met in both: such a query is asked again.
+  for (std::size_t i = 0; i < count; ++i) {
+    for (int attempt = 0; has_twice(labels + i * options.k, options.k); ++attempt) {
+      search_rows(seen, {prepared[i]}, filter.get(), options, scores + i * options.k,
+                  labels + i * options.k);
+      if (attempt < kAttempts) continue;
+      drop_repeats(scores + i * options.k, labels + i * options.k, options.k);
+      break;
+    }
+  }
+}
+
+void Index::scan(const IndexView& from, const PreparedQuery& query, const std::vector<Slot>& slots,
+                 TopK& best) const {
+  constexpr std::size_t kBlock = 256;
+  float scores[kBlock];
+  for (std::size_t begin = 0; begin < slots.size(); begin += kBlock) {
+    const std::size_t count = std::min(kBlock, slots.size() - begin);
+    score_rows(from, query, slots.data() + begin, count, scores);
+    for (std::size_t i = 0; i < count; ++i) {
+      if (!(scores[i] >= best.threshold())) continue;
+      const Label label = from.rows->label(slots[begin + i]);
+      if (label != kNoLabel) best.push({scores[i], label});
+    }
+  }
+}
+
+void Index::score_rows(const IndexView& from, const PreparedQuery& query, const Slot* slots,
+                       std::size_t count, float* scores) const {
+  const RowTable& rows = *from.rows;
+  kernels().dot_gather(query.vector.data(), rows.vectors.data(), rows.stride, rows.dim, slots,
+                       count, scores);
+  const float* r = from.r();
+  if (r == nullptr) return;
+  for (std::size_t i = 0; i < count; ++i) scores[i] = (scores[i] + query.c) * r[slots[i]];
+}
+
+void Index::score(const float* query, std::size_t query_dim, const std::string& query_modality,
+                  const Label* labels, std::size_t count, float* scores) const {
+  const Epoch::Guard guard(epoch_);
+  const IndexView& seen = view();
+  const PreparedQuery prepared = prepare_query(seen, query, query_dim, query_modality);
+  std::vector<Slot> slots;
+  std::vector<std::size_t> places;
+  for (std::size_t i = 0; i < count; ++i) {
+    scores[i] = std::numeric_limits<float>::quiet_NaN();
+    const Slot slot = seen.slot(labels[i]);
+    if (slot == kNoSlot) continue;
+    slots.push_back(slot);
+    places.push_back(i);
+  }
+  std::vector<float> found(slots.size());
+  score_rows(seen, prepared, slots.data(), slots.size(), found.data());
+  for (std::size_t i = 0; i < slots.size(); ++i) scores[places[i]] = found[i];
+}
+
+}  // namespace gapless
