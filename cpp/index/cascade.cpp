@@ -31,14 +31,11 @@ float dot(const std::vector<float>& a, const float* b) {
 }  // namespace
 
 CascadeCodes::CascadeCodes(const std::shared_ptr<RowTable>& rows, const std::vector<float>& mean)
-    : rotation_(rows->dim),
-      padded_(rotation_.padded_dim()),
+    : centred_(mean),
+      padded_(centred_.padded_dim()),
       line_stride_(up_to(sizeof(LineHead) + padded_ / 8, kLine)),
       nibble_stride_(up_to(padded_ / 2, kLine)),
-      mean_(mean),
-      rotated_mean_(padded_) {
-  rotation_.apply(mean_.data(), rotated_mean_.data());
-  mean_square_ = dot(mean_, mean_.data());
+      mean_square_(dot(mean, mean.data())) {
   allocate(rows->capacity);
 }
 
@@ -49,7 +46,7 @@ void CascadeCodes::allocate(std::size_t capacity) {
 }
 
 std::unique_ptr<Codes> CascadeCodes::grown(const std::shared_ptr<RowTable>& rows) const {
-  auto larger = std::make_unique<CascadeCodes>(rows, mean_);
+  auto larger = std::make_unique<CascadeCodes>(rows, centred_.mean());
   std::copy_n(lines_.data(), lines_.size(), larger->lines_.data());
   std::copy_n(nibbles_.data(), nibbles_.size(), larger->nibbles_.data());
   std::copy_n(bytes_.data(), bytes_.size(), larger->bytes_.data());
@@ -59,15 +56,14 @@ std::unique_ptr<Codes> CascadeCodes::grown(const std::shared_ptr<RowTable>& rows
 void CascadeCodes::encode(Slot slot, const float* unit) {
   thread_local std::vector<float> y;
   y.resize(padded_);
-  rotation_.apply(unit, y.data());
-  for (std::size_t j = 0; j < padded_; ++j) y[j] -= rotated_mean_[j];
+  centred_.apply(unit, y.data());
   std::uint8_t* to = line(slot);
   std::fill(to, to + line_stride_, std::uint8_t{0});
   std::uint8_t* nibbles = nibbles_.data() + slot * nibble_stride_;
   std::fill(nibbles, nibbles + nibble_stride_, std::uint8_t{0});
   LineHead made = code_kernels().encode_row(y.data(), padded_, to + sizeof(LineHead), nibbles,
                                             bytes_.data() + slot * padded_);
-  made.mean = mean_code(dot(rotated_mean_, y.data()), kMeanUnit);
+  made.mean = mean_code(dot(centred_.rotated_mean(), y.data()), kMeanUnit);
   std::memcpy(to, &made, sizeof(made));
 }
 
@@ -80,9 +76,7 @@ void CascadeCodes::decode(Slot slot, float* unit) const {
   thread_local std::vector<float> y;
   y.resize(padded_);
   decode_rotated(slot, y.data());
-  rotation_.invert(y.data(), unit);
-  for (std::size_t j = 0; j < mean_.size(); ++j) unit[j] += mean_[j];
-  kernels().normalise(unit, unit, mean_.size());
+  centred_.invert(y.data(), unit);
 }
 
 bool CascadeCodes::equal(Slot a, Slot b) const {
@@ -106,8 +100,8 @@ void CascadeCodes::prepare(CodeQuery& query, const QueryMean* mean, float margin
   query.low.resize(padded_);
   query.line_high.resize(padded_);
   query.line_low.resize(padded_);
-  rotation_.apply(query.vector, query.rotated.data());
-  const float base = query.c + dot(mean_, query.vector);
+  centred_.rotation().apply(query.vector, query.rotated.data());
+  const float base = query.c + dot(centred_.mean(), query.vector);
   query.code = code_kernels().encode_query(query.rotated.data(), padded_, query.high.data(),
                                            query.low.data());
   query.nibble = {query.high.data(), query.code.high_sum, query.code.scale, base, query.r};
@@ -119,8 +113,8 @@ void CascadeCodes::prepare(CodeQuery& query, const QueryMean* mean, float margin
     query.shifted = mean->rotated;
     unit = mean->unit;
   } else {
-    query.shifted = rotated_mean_;
-    if (2.0f * dot(mean_, query.vector) < mean_square_) {
+    query.shifted = centred_.rotated_mean();
+    if (2.0f * dot(centred_.mean(), query.vector) < mean_square_) {
       std::fill(query.shifted.begin(), query.shifted.end(), 0.0f);
       unit = 0.0f;
     }
@@ -200,7 +194,7 @@ void CascadeCodes::refine(const CodeQuery& query, const Slot* slots, std::size_t
 
 void CascadeCodes::fill_mean(QueryMean& mean, std::size_t used, std::size_t threads) const {
   mean.rotated.resize(padded_);
-  rotation_.apply(mean.mean.data(), mean.rotated.data());
+  centred_.rotation().apply(mean.mean.data(), mean.rotated.data());
   // |<mean, y>| <= |mean| * |y|, and |y| <= 2.
   const float length = std::sqrt(dot(mean.mean, mean.mean.data()));
   mean.unit = std::max(2.0f * length / 32767.0f, 1e-30f);
@@ -220,7 +214,7 @@ std::int16_t CascadeCodes::mean_product(const QueryMean& mean, Slot slot) const 
 }
 
 void CascadeCodes::append_sections(SectionWriter& sections, std::size_t used) const {
-  sections.borrow("mean", mean_.data(), mean_.size());
+  sections.borrow("mean", centred_.mean().data(), centred_.mean().size());
   sections.borrow("lines", lines_.data(), used * line_stride_);
   sections.borrow("nibbles", nibbles_.data(), used * nibble_stride_);
   sections.borrow("bytes", bytes_.data(), used * padded_);

@@ -20,7 +20,7 @@ class CascadeCodes : public Codes {
   bool equal(Slot a, Slot b) const override;
   void copy_local(Slot slot, LocalRows& to, std::size_t row) const override;
   std::size_t padded_dim() const override { return padded_; }
-  std::vector<float> mean() const override { return mean_; }
+  std::vector<float> mean() const override { return centred_.mean(); }
   void prepare(CodeQuery& query, const QueryMean* mean, float margin) const override;
   void touch(const Slot* slots, std::size_t count) const override;
   std::size_t filter(const CodeQuery& query, const Slot* slots, std::size_t count, float limit,
@@ -42,13 +42,11 @@ class CascadeCodes : public Codes {
   const LineHead& head(Slot slot) const { return *reinterpret_cast<const LineHead*>(line(slot)); }
   void decode_rotated(Slot slot, float* y) const;
 
-  Rotation rotation_;
+  CentredRotation centred_;
   std::size_t padded_;
   std::size_t line_stride_;    // whole cache lines: the head, then a bit a dim
   std::size_t nibble_stride_;  // half a byte a dim
-  std::vector<float> mean_;
-  std::vector<float> rotated_mean_;
-  float mean_square_ = 0.0f;
+  float mean_square_;
   Buffer<std::uint8_t> lines_;
   Buffer<std::uint8_t> nibbles_;
   Buffer<std::uint8_t> bytes_;

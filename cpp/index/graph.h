@@ -25,6 +25,7 @@ struct Graph {
   static constexpr Slot kSlotMask = kMaxSlots - 1;
   static constexpr std::size_t kSlotsPerLine = 64 / sizeof(Slot);
   static constexpr std::size_t kRouters = 64;
+  static constexpr std::size_t kFillPercent = 75;
 
   enum class State : std::uint8_t { kFree, kLinked, kChained, kRemoved };
 
@@ -52,6 +53,8 @@ struct Graph {
   const Slot* row(Slot slot) const { return links.data() + slot * stride; }
   State state(Slot slot) const { return acquire(states[slot]); }
   Slot next_equal(Slot slot) const { return acquire(chain[slot]); }
+  // A full list is pruned to this many links, so that the next ones need no pruning.
+  std::size_t pruned() const { return degree * kFillPercent / 100; }
   std::size_t bytes() const { return links.bytes() + chain.bytes() + states.bytes(); }
 
   std::size_t capacity;

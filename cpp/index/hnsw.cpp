@@ -1,14 +1,12 @@
 #include "index/hnsw.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 
 #include "core/error.h"
 #include "core/runtime.h"
 #include "core/thread_pool.h"
 #include "index/hnsw_scratch.h"
-#include "kernels/kernels.h"
 
 namespace gapless {
 namespace {

@@ -1,13 +1,11 @@
 #include <algorithm>
-#include <atomic>
-#include <cmath>
 #include <limits>
 #include <numeric>
 
+#include "core/mix.h"
 #include "core/thread_pool.h"
 #include "index/hnsw.h"
 #include "index/hnsw_scratch.h"
-#include "kernels/kernels.h"
 
 namespace gapless {
 namespace {
@@ -15,19 +13,9 @@ namespace {
 // A link to c is dropped when a kept one is nearer to c than the row is, by this factor on squared
 // distance: 1 is the HNSW paper's rule; a little more keeps longer lists and fewer hops.
 constexpr float kPruneFactor = 1.1f;
-// A full list is pruned to this share of its room, so that the next links need no pruning.
-constexpr std::size_t kFillPercent = 75;
 // Codes are centred again when there are this many times the rows that their mean was taken from.
 constexpr std::size_t kCentreAgain = 4;
 constexpr std::size_t kCentreOn = 16384;  // rows that make a mean good enough for ever
-
-// SplitMix64 (Steele, Lea and Flood 2014): a uniform number for each counter value.
-std::uint64_t mixed(std::uint64_t seed, std::uint64_t counter) {
-  std::uint64_t x = seed + (counter + 1) * 0x9E3779B97F4A7C15u;
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
-  x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
-  return x ^ (x >> 31);
-}
 
 }  // namespace
 
@@ -175,7 +163,7 @@ void HnswIndex::refine_links(GraphView& view, Slot slot) {
       if (!has(old, candidate.slot)) wanted.push_back(candidate.slot);
     }
     if (wanted.size() == old.size()) return;
-    rewrite_links(view, slot, std::move(wanted), graph.degree * kFillPercent / 100);
+    rewrite_links(view, slot, std::move(wanted), graph.pruned());
     row = graph.row(slot);
     for (std::size_t i = 0; i < graph.degree && row[i] != kNoSlot; ++i) {
       if (!has(old, row[i] & Graph::kSlotMask)) now.push_back(row[i] & Graph::kSlotMask);
@@ -195,7 +183,7 @@ void HnswIndex::link_one(GraphView& view, Slot slot) {
   std::vector<Slot> order{slot};
   for (const Candidate& candidate : nearest) order.push_back(candidate.slot);
   gather(view, order, scratch->local);
-  const std::vector<Slot> chosen = select(*scratch, order, graph.degree * kFillPercent / 100, 0);
+  const std::vector<Slot> chosen = select(*scratch, order, graph.pruned(), 0);
   {
     const std::lock_guard<std::mutex> lock(link_lock(slot));
     Slot* row = graph.row(slot);
@@ -323,7 +311,7 @@ bool HnswIndex::link_back(GraphView& view, Slot from, Slot to, bool tree, std::s
   }
   std::vector<Slot> wanted(row, row + count);
   wanted.push_back(link);
-  rewrite_links(view, from, std::move(wanted), graph.degree * kFillPercent / 100);
+  rewrite_links(view, from, std::move(wanted), graph.pruned());
   return true;
 }
 

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <numeric>
 
@@ -11,9 +10,8 @@
 namespace gapless {
 namespace {
 
-constexpr std::size_t kFewest = 10000;    // rows that go the bulk way
-constexpr std::size_t kMostNear = 3;      // near rows that are looked at, times the degree
-constexpr std::size_t kFillPercent = 75;  // as in hnsw_build.cpp
+constexpr std::size_t kFewest = 10000;  // rows that go the bulk way
+constexpr std::size_t kMostNear = 3;    // near rows that are looked at, times the degree
 
 std::uint64_t hash_row(const LocalRows& rows, std::size_t row) {
   std::uint64_t hash = 0xcbf29ce484222325u;
@@ -40,7 +38,7 @@ class HnswIndex::Bulk {
     }
     old_ = slots_.size();
     slots_.insert(slots_.end(), fresh.begin(), fresh.end());
-    most_ = graph_.degree * kFillPercent / 100;
+    most_ = graph_.pruned();
   }
 
   void run() {

@@ -2,7 +2,6 @@
 
 #include "core/thread_pool.h"
 #include "index/hnsw.h"
-#include "kernels/kernels.h"
 
 namespace gapless {
 namespace {

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cstring>
 
 #include "core/error.h"
 #include "index/hnsw.h"

@@ -137,14 +137,13 @@ void Bf16Codes::restore(const RowTable& rows, const SectionReader& reader, std::
 }
 
 I8Codes::I8Codes(const std::shared_ptr<RowTable>& rows, const std::vector<float>& mean)
-    : rotation_(rows->dim), padded_(rotation_.padded_dim()), mean_(mean), rotated_mean_(padded_) {
-  rotation_.apply(mean_.data(), rotated_mean_.data());
+    : centred_(mean), padded_(centred_.padded_dim()) {
   bytes_.allocate(rows->capacity * padded_);
   scales_.allocate(rows->capacity);
 }
 
 std::unique_ptr<Codes> I8Codes::grown(const std::shared_ptr<RowTable>& rows) const {
-  auto larger = std::make_unique<I8Codes>(rows, mean_);
+  auto larger = std::make_unique<I8Codes>(rows, centred_.mean());
   std::copy_n(bytes_.data(), bytes_.size(), larger->bytes_.data());
   std::copy_n(scales_.data(), scales_.size(), larger->scales_.data());
   return larger;
@@ -153,8 +152,7 @@ std::unique_ptr<Codes> I8Codes::grown(const std::shared_ptr<RowTable>& rows) con
 void I8Codes::encode(Slot slot, const float* unit) {
   thread_local std::vector<float> y;
   y.resize(padded_);
-  rotation_.apply(unit, y.data());
-  for (std::size_t j = 0; j < padded_; ++j) y[j] -= rotated_mean_[j];
+  centred_.apply(unit, y.data());
   scales_[slot] = kernels().codes->encode_bytes(y.data(), padded_, bytes_.data() + slot * padded_);
 }
 
@@ -165,9 +163,7 @@ void I8Codes::decode(Slot slot, float* unit) const {
   for (std::size_t j = 0; j < padded_; ++j) {
     y[j] = scales_[slot] * static_cast<float>(row[j] - 128);
   }
-  rotation_.invert(y.data(), unit);
-  for (std::size_t j = 0; j < mean_.size(); ++j) unit[j] += mean_[j];
-  kernels().normalise(unit, unit, mean_.size());
+  centred_.invert(y.data(), unit);
 }
 
 bool I8Codes::equal(Slot a, Slot b) const {
@@ -184,10 +180,11 @@ void I8Codes::prepare(CodeQuery& query, const QueryMean*, float) const {
   query.rotated.resize(padded_);
   query.high.resize(padded_);
   query.low.resize(padded_);
-  rotation_.apply(query.vector, query.rotated.data());
+  centred_.rotation().apply(query.vector, query.rotated.data());
   query.code = kernels().codes->encode_query(query.rotated.data(), padded_, query.high.data(),
                                              query.low.data());
-  query.nibble.base = query.c + kernels().dot(mean_.data(), query.vector, mean_.size());
+  const std::vector<float>& mean = centred_.mean();
+  query.nibble.base = query.c + kernels().dot(mean.data(), query.vector, mean.size());
 }
 
 void I8Codes::touch(const Slot* slots, std::size_t count) const {
@@ -236,7 +233,7 @@ void I8Codes::refine(const CodeQuery& query, const Slot* slots, std::size_t coun
 }
 
 void I8Codes::append_sections(SectionWriter& sections, std::size_t used) const {
-  sections.borrow("mean", mean_.data(), mean_.size());
+  sections.borrow("mean", centred_.mean().data(), centred_.mean().size());
   sections.borrow("bytes", bytes_.data(), used * padded_);
   sections.borrow("scales", scales_.data(), used);
 }

@@ -81,10 +81,8 @@ class I8Codes : public Codes {
   void restore(const RowTable& rows, const SectionReader& reader, std::size_t used);
 
  private:
-  Rotation rotation_;
+  CentredRotation centred_;
   std::size_t padded_;
-  std::vector<float> mean_;
-  std::vector<float> rotated_mean_;
   Buffer<std::uint8_t> bytes_;
   Buffer<float> scales_;
 };

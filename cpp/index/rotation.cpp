@@ -3,20 +3,10 @@
 #include <algorithm>
 #include <bit>
 
+#include "core/mix.h"
 #include "kernels/kernels.h"
 
 namespace gapless {
-namespace {
-
-// SplitMix64 (Steele, Lea and Flood 2014) of a counter. Codes on disk depend on it.
-std::uint64_t mixed(std::uint64_t counter) {
-  std::uint64_t x = (counter + 1) * 0x9E3779B97F4A7C15u;
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
-  x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
-  return x ^ (x >> 31);
-}
-
-}  // namespace
 
 Rotation::Rotation(std::size_t dim)
     : dim_(dim),
@@ -25,7 +15,7 @@ Rotation::Rotation(std::size_t dim)
   std::uint64_t counter = 0;
   for (auto& signs : signs_) {
     signs.resize(padded_);
-    for (float& sign : signs) sign = mixed(counter++) >> 63 ? 1.0f : -1.0f;
+    for (float& sign : signs) sign = mixed(0, counter++) >> 63 ? 1.0f : -1.0f;
   }
 }
 
@@ -60,6 +50,22 @@ void Rotation::invert(const float* in, float* out) const {
   }
   kernels().codes->hadamard(first.data(), block_, blocks);
   for (std::size_t i = 0; i < dim_; ++i) out[i] = first[i] * signs_[0][i];
+}
+
+CentredRotation::CentredRotation(const std::vector<float>& mean)
+    : rotation_(mean.size()), mean_(mean), rotated_mean_(rotation_.padded_dim()) {
+  rotation_.apply(mean_.data(), rotated_mean_.data());
+}
+
+void CentredRotation::apply(const float* unit, float* y) const {
+  rotation_.apply(unit, y);
+  for (std::size_t j = 0; j < rotated_mean_.size(); ++j) y[j] -= rotated_mean_[j];
+}
+
+void CentredRotation::invert(const float* y, float* unit) const {
+  rotation_.invert(y, unit);
+  for (std::size_t j = 0; j < mean_.size(); ++j) unit[j] += mean_[j];
+  kernels().normalise(unit, unit, mean_.size());
 }
 
 }  // namespace gapless
