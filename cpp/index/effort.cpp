@@ -34,7 +34,7 @@ std::size_t Effort::ef_for(double recall, std::size_t k) const {
 
 std::vector<char> pack_efforts(const Efforts& efforts) {
   Packer packer;
-  packer.size(efforts.rows);
+  packer.size(0);  // once the rows there were; no reader ever used it
   packer.size(efforts.of.size());
   for (const auto& [modality, effort] : efforts.of) {
     packer.text(modality);
@@ -63,7 +63,7 @@ std::shared_ptr<Efforts> unpack_efforts(const Section& section, std::size_t dim)
   };
   Unpacker unpacker(section);
   auto efforts = std::make_shared<Efforts>();
-  efforts->rows = unpacker.size();
+  unpacker.size();  // as above
   for (std::uint64_t left = unpacker.size(); left > 0; --left) {
     const std::string modality = unpacker.text();
     auto effort = std::make_shared<Effort>();

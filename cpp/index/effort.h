@@ -28,7 +28,6 @@ struct Effort {
 // By query modality; "" = any other, learnt from the rows.
 struct Efforts {
   std::map<std::string, std::shared_ptr<Effort>> of;
-  std::size_t rows = 0;                // that there were when they were learnt
   std::shared_ptr<const Efforts> raw;  // while there is an alignment: those without
 
   const Effort* find(const std::string& modality) const {

@@ -1,12 +1,10 @@
 #include <algorithm>
-#include <cmath>
 #include <numeric>
 
 #include "core/error.h"
 #include "core/thread_pool.h"
 #include "index/hnsw.h"
 #include "index/hnsw_scratch.h"
-#include "kernels/kernels.h"
 
 namespace gapless {
 namespace {
@@ -158,11 +156,6 @@ void HnswIndex::settle(std::size_t threads) {
   if (live < kLearnFrom || changed_ < live / 2) return;
   changed_ = 0;
   check_codes(threads);
-  auto next = std::make_unique<GraphView>(seen());
-  auto efforts = std::make_shared<Efforts>(*next->efforts);
-  efforts->rows = live;
-  next->efforts = std::move(efforts);
-  show(std::move(next));
   const Efforts known = *seen().efforts;
   for (const auto& [modality, effort] : known.of) {
     if (!effort->sample.empty()) learn_again(modality);
@@ -229,7 +222,6 @@ void HnswIndex::realign(IndexView& given) {
     return;
   }
   auto efforts = std::make_shared<Efforts>();
-  efforts->rows = next.efforts->rows;
   efforts->raw = raw;
   for (const auto& [modality, effort] : raw->of) {
     auto kept = std::make_shared<Effort>();
