@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -252,6 +254,32 @@ def test_few_rows_have_no_codes() -> None:
     check(index, decaying(9, 16, seed=1), 10)
 
 
+@contextmanager
+def readers(count: int, read: Callable[[np.random.Generator], None]) -> Iterator[threading.Event]:
+    """Threads that repeat `read` beside the body; the event is set once one of them has failed."""
+    stop, failures = threading.Event(), []
+
+    def repeat(seed: int) -> None:
+        random = np.random.default_rng(seed)
+        try:
+            while not stop.is_set():
+                read(random)
+        except BaseException as failure:  # a thread must not swallow it
+            failures.append(failure)
+            stop.set()
+
+    threads = [threading.Thread(target=repeat, args=(seed,)) for seed in range(count)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield stop
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert failures == []
+
+
 @pytest.mark.parametrize("batch", [1, 5, 40])
 def test_readers_beside_a_writer_see_every_row_that_stays(batch: int) -> None:
     """Each row that stays is the best answer to itself; what moves is found once or not at all."""
@@ -261,41 +289,28 @@ def test_readers_beside_a_writer_see_every_row_that_stays(batch: int) -> None:
     moving = np.arange(stay, stay + 1500)
     index.add(decaying(len(moving), dim, seed=1), ids=moving)
     targets = decaying(40, dim, seed=2)
-    stop, failures = threading.Event(), []
 
-    def read(seed: int) -> None:
-        random = np.random.default_rng(seed)
-        try:
-            while not stop.is_set():
-                wanted = random.integers(0, stay, batch)
-                _, ids = index.search(rows[wanted], 1)
-                assert (ids[:, 0] == wanted).all(), "a row that stays was not found"
-                scores, ids = index.search(targets[random.integers(0, 40, batch)], 12)
-                assert (ids >= 0).all(), "fewer rows than there are"
-                assert all(len(set(row)) == 12 for row in ids.tolist()), "one row twice"
-                assert (np.diff(scores, axis=1) <= 0).all(), "scores out of order"
-        except BaseException as failure:  # a thread must not swallow it
-            failures.append(failure)
-            stop.set()
+    def read(random: np.random.Generator) -> None:
+        wanted = random.integers(0, stay, batch)
+        _, ids = index.search(rows[wanted], 1)
+        assert (ids[:, 0] == wanted).all(), "a row that stays was not found"
+        scores, ids = index.search(targets[random.integers(0, 40, batch)], 12)
+        assert (ids >= 0).all(), "fewer rows than there are"
+        assert all(len(set(row)) == 12 for row in ids.tolist()), "one row twice"
+        assert (np.diff(scores, axis=1) <= 0).all(), "scores out of order"
 
-    readers = [threading.Thread(target=read, args=(seed,)) for seed in range(3)]
-    for reader in readers:
-        reader.start()
     random = np.random.default_rng(7)
-    for step in range(60):
-        # What moves lies where the targets are, so that it comes into their answers and goes.
-        near = targets[random.integers(0, 40, 150)]
-        near = near + random.normal(size=near.shape) * random.choice([0.02, 3.0])
-        index.update(random.choice(moving, 150, replace=False), near.astype(np.float32))
-        if step % 10 == 9:
-            index.remove(moving[:500])
-            index.add(decaying(500, dim, seed=step), ids=moving[:500])
-        if stop.is_set():
-            break
-    stop.set()
-    for reader in readers:
-        reader.join()
-    assert failures == []
+    with readers(3, read) as failed:
+        for step in range(60):
+            # What moves lies where the targets are, so that it comes into their answers and goes.
+            near = targets[random.integers(0, 40, 150)]
+            near = near + random.normal(size=near.shape) * random.choice([0.02, 3.0])
+            index.update(random.choice(moving, 150, replace=False), near.astype(np.float32))
+            if step % 10 == 9:
+                index.remove(moving[:500])
+                index.add(decaying(500, dim, seed=step), ids=moving[:500])
+            if failed.is_set():
+                break
     check(index, targets, 12)
 
 
@@ -304,27 +319,15 @@ def test_a_row_that_is_updated_is_there_before_or_after(batch: int) -> None:
     dim, count = 8, 5000
     index = coded(decaying(count, dim))
     query = decaying(batch, dim, seed=1)
-    stop, failures = threading.Event(), []
 
-    def read() -> None:
-        try:
-            while not stop.is_set():
-                for ids in index.search(query, count)[1]:
-                    assert (np.sort(ids) == np.arange(count)).all()
-        except BaseException as failure:  # a thread must not swallow it
-            failures.append(failure)
-            stop.set()
+    def read(_: np.random.Generator) -> None:
+        for ids in index.search(query, count)[1]:
+            assert (np.sort(ids) == np.arange(count)).all()
 
-    readers = [threading.Thread(target=read) for _ in range(2)]
-    for reader in readers:
-        reader.start()
     random = np.random.default_rng(7)
-    for step in range(150):
-        changed = random.choice(count, 40, replace=False)
-        index.update(changed, decaying(40, dim, seed=step))
-        if stop.is_set():
-            break
-    stop.set()
-    for reader in readers:
-        reader.join()
-    assert failures == []
+    with readers(2, read) as failed:
+        for step in range(150):
+            changed = random.choice(count, 40, replace=False)
+            index.update(changed, decaying(40, dim, seed=step))
+            if failed.is_set():
+                break
