@@ -17,11 +17,12 @@ struct MethodName {
   const char* name;
   FusionMethod method;
 };
-constexpr std::array<MethodName, 6> kMethods = {{{"rrf", FusionMethod::kRrf},
+constexpr std::array<MethodName, 7> kMethods = {{{"rrf", FusionMethod::kRrf},
                                                  {"convex", FusionMethod::kConvex},
                                                  {"minmax", FusionMethod::kMinMax},
                                                  {"zscore", FusionMethod::kZScore},
                                                  {"cohort", FusionMethod::kCohort},
+                                                 {"calibrated", FusionMethod::kCalibrated},
                                                  {"combmax", FusionMethod::kCombMax}}};
 
 // s -> (s - shift) * scale for one list. A spread of zero tells nothing apart: every item of the
@@ -60,6 +61,39 @@ Normaliser list_normaliser(const RankTable& table, std::size_t list, const Fusio
   }
   const auto [low, high] = std::minmax_element(retrieved.begin(), retrieved.end());
   return by_range(options.method == FusionMethod::kConvex ? options.lower : *low, *high);
+}
+
+// Merges what the probabilities of the lists are evidence for. A list that has no row of an item
+// says nothing of it, neither for nor against.
+Fused fuse_calibrated(const RankTable& table, const std::vector<double>& weights, Combine combine,
+                      std::size_t k) {
+  Fused fused;
+  fused.normalised.assign(table.items() * table.lists, kNothing);
+  std::vector<double> contributions = fused.normalised;
+  for (std::size_t item = 0; item < table.items(); ++item) {
+    double total = 0.0;
+    for (std::size_t list = 0; list < table.lists; ++list) {
+      const std::size_t cell = item * table.lists + list;
+      if (weights[list] == 0.0 || std::isnan(table.raw[cell])) continue;
+      const ListCalibration& calibration = table.calibrations[list];
+      const double log_odds = calibration.map->log_odds(table.raw[cell], calibration.level);
+      fused.normalised[cell] = probability(log_odds);
+      contributions[cell] = evidence(combine, log_odds);
+      total += weights[list];
+    }
+    if (combine != Combine::kMeanLogit) continue;
+    for (std::size_t list = 0; list < table.lists; ++list) {
+      contributions[item * table.lists + list] /= total;
+    }
+  }
+  const MergeRule rule = combine == Combine::kMax ? MergeRule::kMax : MergeRule::kSum;
+  for (const MergedRank& merged :
+       rank_merge(contributions.data(), weights.data(), table.labels.data(), table.items(),
+                  table.lists, rule, k)) {
+    fused.scores.push_back(probability_of_evidence(combine, merged.score));
+    fused.items.push_back(merged.item);
+  }
+  return fused;
 }
 
 }  // namespace
@@ -154,6 +188,9 @@ void RankTable::add_list(std::size_t list, const double* scores, const Label* fo
 
 Fused fuse(const RankTable& table, const std::vector<double>& weights, const FusionOptions& options,
            std::size_t k) {
+  if (options.method == FusionMethod::kCalibrated) {
+    return fuse_calibrated(table, weights, options.combine, k);
+  }
   Fused fused;
   fused.normalised.assign(table.items() * table.lists, kNothing);
   for (std::size_t list = 0; list < table.lists; ++list) {

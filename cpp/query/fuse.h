@@ -2,11 +2,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "core/types.h"
+#include "query/calibration.h"
 
 namespace gapless {
 
@@ -18,10 +20,11 @@ namespace gapless {
 //   - zscore: sum w (s - mean) / std
 //   - cohort: as zscore, with mean and std of a fixed background sample that is scored for this
 //     query (S-norm of speaker verification)
+//   - calibrated: the lists' calibrations make probabilities of s, and `combine` one of these
 //   - combmax: max w s, the scores as they are: what one mixed index would do
 // A list of weight 0 says nothing. min, max, mean and std come from the retrieved list, so a
 // completed score may map outside.
-enum class FusionMethod { kRrf, kConvex, kMinMax, kZScore, kCohort, kCombMax };
+enum class FusionMethod { kRrf, kConvex, kMinMax, kZScore, kCohort, kCalibrated, kCombMax };
 
 FusionMethod fusion_method(const std::string& name);  // throws InvalidArgument listing the names
 bool uses_ranks(FusionMethod method);
@@ -31,10 +34,17 @@ struct FusionOptions {
   double rrf_k = 60.0;
   int rank_base = 1;
   double lower = -1.0;  // the least score there can be; -1 for cosines
+  Combine combine = Combine::kMax;
 };
 
 // Throws InvalidArgument when a number is not usable.
 void check_fusion(const FusionOptions& options, const std::vector<double>& weights);
+
+// What a list's scores mean, for kCalibrated: its map, and the level of its background.
+struct ListCalibration {
+  std::shared_ptr<const Calibration> map;
+  double level = 0.0;
+};
 
 struct Moments {
   double mean = 0.0;
@@ -49,6 +59,7 @@ struct RankTable {
   std::vector<std::int32_t> ranks;  // (items, lists) from 1; 0 = not retrieved by that list
   std::vector<double> raw;          // (items, lists); NaN = no row there
   std::vector<Moments> cohorts;     // by list, for kCohort
+  std::vector<ListCalibration> calibrations;  // by list, for kCalibrated
 
   std::size_t items() const { return labels.size(); }
   // Adds a list, best first; kNoLabel ends it early. Throws InvalidArgument for a score that is not

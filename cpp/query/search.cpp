@@ -10,7 +10,14 @@ namespace {
 
 constexpr std::size_t kDefaultDepth = 100;
 
-Moments cohort_moments(const FieldSearch& search, std::size_t list) {
+std::string name_of(const FieldSearch& search, std::size_t list) {
+  const std::string number = "list " + std::to_string(list);
+  return search.field.empty() ? number : number + " (field '" + search.field + "')";
+}
+
+// The query's scores against the background rows that are still there.
+std::vector<double> background_scores(const FieldSearch& search, std::size_t list,
+                                      const char* method) {
   std::vector<float> scores(search.cohort.size());
   search.index->score(search.query.data(), search.query.size(), search.query_modality,
                       search.cohort.data(), search.cohort.size(), scores.data());
@@ -19,12 +26,32 @@ Moments cohort_moments(const FieldSearch& search, std::size_t list) {
     if (!std::isnan(score)) present.push_back(score);
   }
   if (present.size() < 2) {
-    throw InvalidArgument("list " + std::to_string(list) + " has " +
-                          std::to_string(present.size()) +
-                          " cohort rows; 'cohort' needs at least 2, better 1,000: draw a sample "
-                          "of the field's ids, or use another method");
+    throw InvalidArgument(name_of(search, list) + " has " + std::to_string(present.size()) +
+                          " cohort rows; '" + method +
+                          "' needs at least 2, better 1,000: draw a sample of the field's ids, or "
+                          "use another method");
   }
-  return moments(present);
+  return present;
+}
+
+ListCalibration list_calibration(const FieldSearch& search, std::size_t list) {
+  ListCalibration found{search.calibration, 0.0};
+  if (found.map->needs_background()) {
+    found.level = quantile_of(background_scores(search, list, "calibrated"), found.map->quantile);
+  }
+  return found;
+}
+
+void check_calibrations(const std::vector<FieldSearch>& searches) {
+  for (std::size_t list = 0; list < searches.size(); ++list) {
+    const std::string where = name_of(searches[list], list);
+    if (!searches[list].calibration) {
+      throw InvalidArgument(where +
+                            " has no calibration; 'calibrated' needs one for every field: fit it, "
+                            "or use 'cohort' for the whole search");
+    }
+    check_calibration(*searches[list].calibration, "the calibration of " + where);
+  }
 }
 
 // Exact scores for the items that a list does not hold.
@@ -54,6 +81,7 @@ FusedHits search_fields(const std::vector<FieldSearch>& searches, std::size_t k,
   std::vector<double> weights;
   for (const FieldSearch& search : searches) weights.push_back(search.weight);
   check_fusion(options, weights);
+  if (options.method == FusionMethod::kCalibrated) check_calibrations(searches);
 
   // A deeper list than the largest field holds would only be padding.
   std::size_t largest = 1;
@@ -63,6 +91,7 @@ FusedHits search_fields(const std::vector<FieldSearch>& searches, std::size_t k,
   RankTable table;
   table.lists = searches.size();
   table.cohorts.resize(table.lists);
+  table.calibrations.resize(table.lists);
   std::vector<float> scores(depth);
   std::vector<Label> labels(depth);
   for (std::size_t list = 0; list < table.lists; ++list) {
@@ -78,7 +107,9 @@ FusedHits search_fields(const std::vector<FieldSearch>& searches, std::size_t k,
     const std::vector<double> exact(scores.begin(), scores.end());
     table.add_list(list, exact.data(), labels.data(), depth);
     if (options.method == FusionMethod::kCohort) {
-      table.cohorts[list] = cohort_moments(search, list);
+      table.cohorts[list] = moments(background_scores(search, list, "cohort"));
+    } else if (options.method == FusionMethod::kCalibrated) {
+      table.calibrations[list] = list_calibration(search, list);
     }
   }
   for (std::size_t list = 0; list < table.lists; ++list) complete(searches[list], list, table);

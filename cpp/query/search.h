@@ -17,7 +17,9 @@ struct FieldSearch {
   std::size_t ef = 0;
   std::string query_modality;
   std::shared_ptr<const Filter> filter;
-  std::vector<Label> cohort;  // background rows for FusionMethod::kCohort
+  std::vector<Label> cohort;                       // background rows for FusionMethod::kCohort
+  std::shared_ptr<const Calibration> calibration;  // for FusionMethod::kCalibrated
+  std::string field;                               // its name, for messages
 };
 
 // A fused ranking and what each list said of every item in it; matrices are (items, lists).
@@ -33,9 +35,9 @@ struct FusedHits {
 // Searches every field `depth` deep (0 = max(k, 100)), completes what was found, fuses. Completion:
 // an item found in one field gets its exact score in every other where it has a row that passes the
 // filter; methods that use ranks ignore completed scores. Cohort needs at least two background rows
-// present in each field. A writer beside this may come between two of these steps: an item removed
-// meanwhile keeps the scores it has so far. Throws InvalidArgument and whatever Index::search
-// throws.
+// present in each field, and so does a calibration with a background. A writer beside this may come
+// between two of these steps: an item removed meanwhile keeps the scores it has so far. Throws
+// InvalidArgument and whatever Index::search throws.
 FusedHits search_fields(const std::vector<FieldSearch>& searches, std::size_t k, std::size_t depth,
                         const FusionOptions& options);
 

@@ -11,6 +11,7 @@ import typing
 
 __all__: list[str] = [
     "Alignment",
+    "Calibration",
     "FieldSearch",
     "FlatIndex",
     "FusedHits",
@@ -264,12 +265,65 @@ class HnswIndex(Index):
     @property
     def m(self) -> int: ...
 
+class Calibration:
+    """
+    A map from an aligned score to a probability.
+
+    p = 1 / (1 + exp(-(f(s) + background * level))), where level is the `quantile` of the query's scores
+    against background rows. It never falls as s grows: InvalidArgument for numbers that would make it
+    fall, or that are not finite.
+    """
+    @staticmethod
+    def beta(
+        a: typing.SupportsFloat | typing.SupportsIndex,
+        b: typing.SupportsFloat | typing.SupportsIndex,
+        c: typing.SupportsFloat | typing.SupportsIndex,
+        *,
+        background: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+        quantile: typing.SupportsFloat | typing.SupportsIndex = 0.9,
+    ) -> Calibration:
+        """
+        f = a ln t - b ln(1 - t) + c, t = (1 + s) / 2, a and b >= 0 (Kull et al. 2017).
+        """
+    @staticmethod
+    def isotonic(
+        scores: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
+        log_odds: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
+        *,
+        background: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+        quantile: typing.SupportsFloat | typing.SupportsIndex = 0.9,
+    ) -> Calibration:
+        """
+        f is linear between ascending scores and constant beyond the ends.
+        """
+    @staticmethod
+    def platt(
+        a: typing.SupportsFloat | typing.SupportsIndex,
+        c: typing.SupportsFloat | typing.SupportsIndex,
+        *,
+        background: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+        quantile: typing.SupportsFloat | typing.SupportsIndex = 0.9,
+    ) -> Calibration:
+        """
+        f = a s + c with a >= 0 (Platt 1999).
+        """
+    def apply(
+        self,
+        scores: numpy.typing.ArrayLike,
+        level: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+    ) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        Return the probabilities (float64, the shape of scores). Raises InvalidArgument for NaN.
+        """
+
 class FieldSearch:
     """
     One list of a mixed-modality query.
 
     A query vector (dim,) against an index, with its weight, effort, query modality, filter, and for the
-    method "cohort" the ids of background rows (those no longer present are skipped).
+    method "cohort" the ids of background rows (those no longer present are skipped). The method
+    "calibrated" wants a Calibration, and background rows where that has a background; `field` is the
+    name that messages call this list by.
     """
     def __init__(
         self,
@@ -281,6 +335,8 @@ class FieldSearch:
         query_modality: str | None = None,
         filter: numpy.typing.ArrayLike | None = None,
         cohort: numpy.typing.ArrayLike | None = None,
+        calibration: typing.Any = None,
+        field: str = "",
     ) -> None: ...
 
 class FusedHits:
@@ -296,7 +352,7 @@ class FusedHits:
     @property
     def normalised(self) -> numpy.typing.NDArray[numpy.float64]:
         """
-        What each list gave before its weight (n, lists); NaN for nothing.
+        What each list gave before its weight (n, lists), of "calibrated" the probability; NaN for nothing.
         """
     @property
     def ranks(self) -> numpy.typing.NDArray[numpy.int32]:
@@ -329,6 +385,8 @@ def fuse(
     rank_base: typing.SupportsInt | typing.SupportsIndex = 1,
     lower: typing.SupportsFloat | typing.SupportsIndex = -1.0,
     cohorts: collections.abc.Sequence[numpy.typing.ArrayLike] | None = None,
+    calibrations: collections.abc.Sequence[typing.Any] | None = None,
+    combine: str = "max",
 ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.int64]]:
     """
     Merge ranked lists [(scores, ids), ...], each best first, into the k best.
@@ -342,6 +400,9 @@ def fuse(
     zscore   w (s - mean) / std of the list
     cohort   w (s - mean) / std of `cohorts`: the query's scores against a background sample, by list
     combmax  the largest w s
+    calibrated  the probability that `calibrations`, one for each list, make of s; `combine` makes one
+                of an item's: "max" the largest 1 - (1 - p)^w, "noisy_or" 1 - product of (1 - p)^w,
+                "mean_logit" the mean log-odds, weighted by w. One that has a background needs `cohorts`
 
     A list of weight 0 says nothing.
     Equal scores rank by ascending id. Raises InvalidArgument for unsorted lists, NaN, an id twice in a
@@ -364,6 +425,7 @@ def search_fields(
     rrf_k: typing.SupportsFloat | typing.SupportsIndex = 60.0,
     rank_base: typing.SupportsInt | typing.SupportsIndex = 1,
     lower: typing.SupportsFloat | typing.SupportsIndex = -1.0,
+    combine: str = "max",
 ) -> FusedHits:
     """
     Search several fields, complete and fuse in one native call; returns FusedHits.
