@@ -1,4 +1,4 @@
-"""Where negatives are mined: arrays behind an index, or two fields of a collection."""
+"""Where negatives and duplicates are sought: arrays behind an index, or a collection's fields."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ._core import FlatIndex, HnswIndex
+from .alignment import align_rows
 from .batch import ItemId, as_matrix, read_id
 from .collection import Collection
 from .errors import InvalidArgument, SpaceMismatch, UnknownField, UnknownId
 
-__all__ = ["ArrayQuarry", "CollectionQuarry", "Quarry"]
+__all__ = ["ArrayQuarry", "CollectionQuarry", "Quarry", "field_rows"]
 
 Keys: TypeAlias = "npt.NDArray[np.int64]"
 Rows: TypeAlias = "npt.NDArray[np.float32]"
@@ -242,6 +243,68 @@ class CollectionQuarry:
         """Cosines, in float64 before rounding."""
         exact = rows.astype(np.float64) @ self._chunk[1][query].astype(np.float64)
         return exact.astype(np.float32)
+
+
+def field_rows(
+    col: Collection, fields: object, label_key: object = None
+) -> tuple[dict[str, npt.ArrayLike], dict[str, list[ItemId]], dict[str, list[Any]] | None]:
+    """Read whole fields of one space, as the documents that searches score.
+
+    Parameters
+    ----------
+    col : Collection
+    fields : sequence of str
+    label_key : str, optional
+        Metadata key whose value is an item's label.
+
+    Returns
+    -------
+    dict, dict, dict or None
+        By field: rows (n, dim) after the active alignment, the item of each row, and its label
+        (None where it has none).
+
+    Raises
+    ------
+    InvalidArgument, UnknownField, SpaceMismatch
+        When `fields` are no fields of one space, one is given twice, or a label is no plain value.
+    """
+    names = [fields] if isinstance(fields, str) else fields
+    if not isinstance(names, (list, tuple)) or not names or len(set(map(str, names))) < len(names):
+        raise InvalidArgument(f"rows is {fields!r}: name the fields of the collection, each once")
+    for name in names:
+        if name not in col.schema.fields:
+            raise UnknownField(
+                f"rows names {name!r}: name fields of the collection, of {list(col.schema.fields)}"
+            )
+    spaces = {name: col.schema.fields[name].space for name in names}
+    if len(set(spaces.values())) > 1:
+        raise SpaceMismatch(f"the fields are of the spaces {spaces}: give fields of one space")
+    if label_key is not None and not isinstance(label_key, str):
+        raise InvalidArgument(f"labels is {label_key!r}: name a metadata key, or leave it out")
+    rows: dict[str, list[Rows]] = {name: [] for name in names}
+    items: dict[str, list[ItemId]] = {name: [] for name in names}
+    labels: dict[str, list[Any]] = {name: [] for name in names}
+    every = col.ids()
+    for start in range(0, len(every), FETCH):
+        for item in col.get(every[start : start + FETCH], vectors=True):
+            label = (item.metadata or {}).get(label_key) if label_key is not None else None
+            if isinstance(label, (dict, list)):
+                raise InvalidArgument(
+                    f"item {item.id!r} has {label!r} under {label_key!r}: "
+                    "labels are strings, numbers or booleans"
+                )
+            for name in item.vectors.keys() & rows.keys():
+                rows[name].append(item.vectors[name])
+                items[name].append(item.id)
+                labels[name].append(label)
+    empty = [name for name in names if not rows[name]]
+    if empty:
+        raise InvalidArgument(f"the fields {empty} are empty: leave them out")
+    aligned: dict[str, npt.ArrayLike] = {
+        name: align_rows(np.stack(rows[name]), col._storage.indexes[name].alignment)
+        for name in names
+    }
+    return aligned, items, None if label_key is None else labels
 
 
 def _check_labels(index: FlatIndex | HnswIndex, count: int) -> None:
