@@ -1,260 +1,299 @@
-"""Measures of ranked answers and of the modality gap in them, in numpy.
-
-A ranking is an int array of item numbers, best first; a negative number is an empty place (a
-search that found fewer than k answers pads with -1). Every function takes one ranking (k,) with
-one set of right answers, or many rankings (n, k) with a sequence of n sets, and returns one value
-for each ranking, float64 (n,), or a float for one ranking.
-"""
+"""Measure rankings against judgements: recall, precision, MRR, mAP, nDCG, median rank."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from gapless.errors import InvalidArgument
+from .errors import InvalidArgument
+from .groups import groups_of
+from .measures import (
+    ANY_GAIN,
+    BiasRate,
+    Judged,
+    intra_modal_bias,
+    ndcg_at_k,
+    recall_at_k,
+    reciprocal_rank,
+)
+from .metrics import DEFAULT_METRICS, canonical, cut, depth, gain_transform, measure, metric_names
+from .runs import Id, Qrels, Run, as_qrels, as_run
+from .table import columns
 
-__all__ = ["BiasRate", "intra_modal_bias", "ndcg_at_k", "recall_at_k", "reciprocal_rank"]
+__all__ = [
+    "DEFAULT_METRICS",
+    "BiasRate",
+    "Evaluation",
+    "evaluate",
+    "intra_modal_bias",
+    "ndcg_at_k",
+    "recall_at_k",
+    "reciprocal_rank",
+]
 
-Ranking = npt.ArrayLike
-Values = float | npt.NDArray[np.float64]
+Array = npt.NDArray[np.float64]
 
 
-class BiasRate(NamedTuple):
-    """How far one modality crowds the first answers of its own queries.
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """What `evaluate` measured; print it for a table.
 
     Attributes
     ----------
-    rate
-        Mean share of the first k answers that have the query's modality, in [0, 1].
-    lift
-        ``(rate - s) / (1 - s)`` with s the share of that modality in the whole index: 0 is no
-        preference, 1 is nothing but the own modality, negative is avoidance.
+    metrics : tuple of str
+        Canonical names, as asked: ``"recall@10"``, ``"mrr"``.
+    queries : tuple of str or int
+        The judged queries, in the order of the judgements.
+    values : mapping of metric to ndarray (queries,) float64
+        One value per query. For ``median_rank`` the rank of its first relevant item, inf if none.
+    mean : mapping of metric to float
+        Mean over the queries; for ``median_rank`` their median.
+    intervals : mapping of metric to (float, float)
+        Bootstrap interval of each mean; empty unless asked for.
+    groups : mapping of group to Evaluation
+        The same for the queries of each group; empty without `by`.
+    notes : tuple of str
+        What a reader has to know: queries that were missing, unjudged, or had nothing to find.
     """
 
-    rate: float
-    lift: float
+    metrics: tuple[str, ...]
+    queries: tuple[Id, ...]
+    values: Mapping[str, Array]
+    mean: Mapping[str, float]
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    groups: Mapping[str, Evaluation] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __getitem__(self, metric: str) -> float:
+        """Mean of a metric, by any of its names: ``evaluation["R@10"]``."""
+        name = canonical(metric)
+        if name not in self.mean:
+            raise InvalidArgument(f"{metric!r} was not measured: there is {', '.join(self.mean)}")
+        return self.mean[name]
+
+    def __len__(self) -> int:
+        return len(self.queries)
+
+    def shown(self, metric: str) -> str:
+        """Write the mean of a metric as tables do, with its interval where there is one."""
+        shape = ".1f" if metric == "median_rank" else ".3f"
+        mean = f"{self.mean[metric]:{shape}}"
+        if metric not in self.intervals:
+            return mean
+        low, high = self.intervals[metric]
+        return f"{mean} [{low:{shape}}, {high:{shape}}]"
+
+    def __str__(self) -> str:
+        rows = [_line(name, part) for name, part in self.groups.items()]
+        header = ("", "queries", *self.metrics)
+        lines = columns(header, [*rows, _line("all", self)])
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists and numbers, ready for JSON; an infinite rank is None."""
+        return {
+            "queries": len(self),
+            "mean": {name: _finite(value) for name, value in self.mean.items()},
+            "intervals": {
+                name: [_finite(end) for end in ends] for name, ends in self.intervals.items()
+            },
+            "per_query": {
+                str(query): {m: _finite(float(self.values[m][i])) for m in self.metrics}
+                for i, query in enumerate(self.queries)
+            },
+            "groups": {name: part.to_dict() for name, part in self.groups.items()},
+            "notes": list(self.notes),
+        }
 
 
-def _check_k(k: int) -> None:
-    if k < 1:
-        raise InvalidArgument(f"k is {k}; it has to be at least 1")
-
-
-def _rows(ranking: Ranking, truth: Sequence[Any], what: str) -> tuple[npt.NDArray[np.int64], bool]:
-    """Bring a ranking to two dimensions and check it against its truths."""
-    array = np.asarray(ranking)
-    if array.size and not np.issubdtype(array.dtype, np.integer):
-        raise InvalidArgument(f"a ranking holds item numbers, not {array.dtype}; pass integers")
-    if array.ndim not in (1, 2):
-        raise InvalidArgument(f"a ranking has 1 or 2 dimensions, not {array.ndim}")
-    single = array.ndim == 1
-    rows = array.astype(np.int64)[None] if single else array.astype(np.int64)
-    if not single and len(truth) != len(rows):
-        raise InvalidArgument(
-            f"{len(rows)} rankings but {len(truth)} {what}; pass one for each ranking"
-        )
-    for number, row in enumerate(rows):
-        found = row[row >= 0]
-        if len(np.unique(found)) != len(found):
-            raise InvalidArgument(f"ranking {number} has an item twice; rank each item once")
-    return rows, single
-
-
-def _result(values: npt.NDArray[np.float64], single: bool) -> Values:
-    return float(values[0]) if single else values
-
-
-def _hits(
-    ranking: Ranking, relevant: Collection[int] | Sequence[Collection[int]], k: int
-) -> tuple[npt.NDArray[np.bool_], list[frozenset[int]], bool]:
-    _check_k(k)
-    rows, single = _rows(ranking, relevant, "sets of relevant items")  # type: ignore[arg-type]
-    raw: Any = [relevant] if single else relevant
-    sets = [frozenset(int(item) for item in right) for right in raw]
-    for number, right in enumerate(sets):
-        if not right:
-            raise InvalidArgument(
-                f"query {number} has no relevant item, so its score is undefined; leave it out"
-            )
-    rows = rows[:, :k]
-    hits = np.array(
-        [[item in right for item in row] for row, right in zip(rows, sets, strict=True)],
-        dtype=np.bool_,
-    ).reshape(rows.shape)
-    return hits, sets, single
-
-
-def recall_at_k(
-    ranking: Ranking, relevant: Collection[int] | Sequence[Collection[int]], k: int
-) -> Values:
-    """Share of the relevant items that are among the first k.
-
-    Parameters
-    ----------
-    ranking
-        Item numbers, best first: int (depth,) or (n, depth).
-    relevant
-        The right answers: a set of item numbers, or one set for each ranking.
-    k
-        How many answers count, at least 1.
-
-    Returns
-    -------
-    float or float64 (n,)
-        ``|first k and relevant| / |relevant|`` in [0, 1].
-
-    Raises
-    ------
-    InvalidArgument
-        ``k < 1``, a query without a relevant item, an item ranked twice, or unequal lengths.
-
-    Examples
-    --------
-    >>> recall_at_k([4, 1, 9], {1, 7}, k=2)
-    0.5
-    """
-    hits, sets, single = _hits(ranking, relevant, k)
-    sizes = np.array([len(right) for right in sets], dtype=np.float64)
-    return _result(hits.sum(axis=1) / sizes, single)
-
-
-def reciprocal_rank(
-    ranking: Ranking, relevant: Collection[int] | Sequence[Collection[int]]
-) -> Values:
-    """One over the place of the first relevant item, 0 if there is none.
-
-    Parameters, errors and shapes are those of :func:`recall_at_k`, over the whole ranking.
-
-    >>> reciprocal_rank([4, 1, 9], {1, 9})
-    0.5
-    """
-    depth = max(1, np.asarray(ranking).shape[-1])
-    hits, _, single = _hits(ranking, relevant, depth)
-    if hits.shape[1] == 0:
-        return _result(np.zeros(len(hits)), single)
-    first = hits.argmax(axis=1)
-    return _result(np.where(hits.any(axis=1), 1.0 / (first + 1), 0.0), single)
-
-
-def ndcg_at_k(
-    ranking: Ranking, gains: Mapping[int, float] | Sequence[Mapping[int, float]], k: int
-) -> Values:
-    """Normalised discounted cumulative gain (Järvelin and Kekäläinen 2002).
-
-    ``DCG = sum(gain / log2(place + 1))`` over the first k places, divided by that of the best
-    possible order of *all* judged items, not only of the ones that were found: a ranking that
-    misses right answers cannot reach 1 by ordering the others well.
-
-    Parameters
-    ----------
-    ranking
-        Item numbers, best first: int (depth,) or (n, depth).
-    gains
-        Item number -> gain >= 0, for every judged item; one mapping for each ranking. An item
-        that is not judged gains nothing.
-    k
-        How many answers count, at least 1.
-
-    Returns
-    -------
-    float or float64 (n,)
-        In [0, 1].
-
-    Raises
-    ------
-    InvalidArgument
-        ``k < 1``, a negative gain, a query without a positive gain, an item ranked twice, or
-        unequal lengths.
-
-    Examples
-    --------
-    >>> round(ndcg_at_k([4, 1], {1: 1.0, 7: 1.0}, k=2), 3)
-    0.387
-    """
-    _check_k(k)
-    rows, single = _rows(ranking, gains, "mappings of gains")  # type: ignore[arg-type]
-    judged: Any = [gains] if single else gains
-    values = np.empty(len(rows))
-    for number, (row, gain) in enumerate(zip(rows[:, :k], judged, strict=True)):
-        ideal = np.sort(np.fromiter(gain.values(), dtype=np.float64))[::-1]
-        if not np.isfinite(ideal).all() or (ideal < 0).any():
-            raise InvalidArgument(
-                f"query {number} has a gain that is negative or not finite; pass gains >= 0"
-            )
-        if not ideal.any():
-            raise InvalidArgument(
-                f"query {number} has no item of positive gain, so its score is undefined; "
-                "leave it out"
-            )
-        found = np.array([gain.get(int(item), 0.0) for item in row], dtype=np.float64)
-        ideal = ideal[:k]
-        values[number] = (found / np.log2(np.arange(len(found)) + 2)).sum() / (
-            ideal / np.log2(np.arange(len(ideal)) + 2)
-        ).sum()
-    return _result(values, single)
-
-
-def intra_modal_bias(
-    ranking: Ranking,
-    modalities: npt.ArrayLike,
-    query_modality: Any,
-    k: int,
+def evaluate(
+    run: Any,
+    qrels: Any,
+    metrics: str | Sequence[str] | None = None,
+    by: Any = None,
     *,
-    population: npt.ArrayLike | None = None,
-) -> BiasRate:
-    """How much the first k answers favour the query's own modality.
+    level: float | None = None,
+    gains: str = "linear",
+    bootstrap: int = 0,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Evaluation:
+    """Measure a run against judgements.
 
     Parameters
     ----------
-    ranking
-        Item numbers, best first: int (depth,) or (n, depth); they index ``modalities``.
-    modalities
-        Modality of every item of the index, (items,).
-    query_modality
-        Modality of these queries, a value of ``modalities``.
-    k
-        How many answers count, at least 1. Empty places do not count.
-    population
-        bool (items,): the items that could have been found, if not all of them.
+    run
+        What was found: {query: {item: score}}, {query: [(item, score), ...]}, {query: [item, ...]}
+        best first, {query: `Hits`}, or the arrays (scores, ids) of a search; see `gapless.runs`.
+        Items rank by descending score, equal scores by ascending id.
+    qrels
+        What is right: {query: {item: gain}}, or {query: set of items}. A negative gain counts as 0.
+        For arrays and lists the queries are 0, 1, ..., so a list of sets will do.
+    metrics : str or sequence of str, optional
+        With a cut-off k: ``recall@k`` (R@k), ``precision@k`` (P@k), ``hit@k`` (success@k). With
+        or without: ``mrr`` (recip_rank), ``map``, ``ndcg``. Without: ``median_rank``, of the first
+        relevant item. Default: R@1, R@5, R@10, nDCG@10, MRR, mAP and the median rank.
+    by : mapping, sequence or pair of mappings, optional
+        Groups that are measured on their own too. {query: group}, or one group for each query in
+        the order of qrels; a pair of words such as ``("text", "image")`` is written
+        ``text->image``. Or, for pair types, ({query: modality}, {item: modality}): then each of
+        them counts the relevant items of one modality alone, where they stand in the whole
+        ranking, for the queries of one modality that have any. These may also be sequences, for
+        ids that count from 0.
+    level : float, optional
+        The least gain of a relevant item, for all but nDCG. Default: any gain above 0.
+    gains : {"linear", "exponential"}
+        What nDCG sums: the gain, as trec_eval and ranx do (Järvelin and Kekäläinen 2002), or
+        2^gain - 1 (Burges et al. 2005).
+    bootstrap : int
+        Resamples of the queries for percentile intervals of the means; 0 for none, else some
+        1,000.
+    confidence : float
+        Coverage of these intervals, between 0 and 1.
+    seed : int
 
     Returns
     -------
-    BiasRate
-        Mean over the queries that found anything.
+    Evaluation
 
     Raises
     ------
     InvalidArgument
-        ``k < 1``, an item beyond ``modalities``, nothing found at all, or a population in which
-        the query's modality has no item or every item, where the lift has no meaning.
+        For an unknown metric, a form that is none of the above, a run in which no query is
+        judged, a query without a group, or a number out of range.
+
+    Notes
+    -----
+    Means are over all judged queries, as ``trec_eval -c`` takes them: a query that the run lacks,
+    and one to which nothing is relevant, count 0 (and rank infinity). Queries that nobody judged
+    are left out. `Evaluation.notes` says how many of each there were. The ideal of nDCG is over
+    all judged items, found or not. trec_eval orders equal scores by *descending* id; every other
+    definition is the same.
 
     Examples
     --------
-    >>> intra_modal_bias([0, 1, 2], ["text", "text", "image", "image"], "text", k=2)
-    BiasRate(rate=1.0, lift=1.0)
+    >>> found = evaluate({"q1": {"a": 0.9, "b": 0.4}}, {"q1": {"b": 1}}, ["R@1", "mrr"])
+    >>> print(found)
+         queries  recall@1  mrr
+    all  1        0.000     0.500
     """
-    _check_k(k)
-    own = np.asarray(modalities) == query_modality
-    rows, _ = _rows(ranking, list(np.atleast_2d(np.asarray(ranking))), "rankings")
-    rows = rows[:, :k]
-    if rows.size and rows.max() >= len(own):
+    names = metric_names(metrics)
+    transform = gain_transform(gains)
+    if bootstrap < 0 or not 0.0 < confidence < 1.0:
         raise InvalidArgument(
-            f"the ranking has item {rows.max()} but there are modalities for {len(own)} items"
+            f"bootstrap is {bootstrap} and confidence {confidence}: give a number of resamples "
+            "of at least 0, and a coverage between 0 and 1"
         )
-    members = own if population is None else own[np.asarray(population, dtype=np.bool_)]
-    share = float(members.mean()) if len(members) else 0.0
-    if not 0.0 < share < 1.0:
+    if level is not None and not 0.0 < level < math.inf:
+        raise InvalidArgument(f"level is {level}: give the least gain of a relevant item, above 0")
+    right, found = as_qrels(qrels), as_run(run)
+    if not any(query in found for query in right):
         raise InvalidArgument(
-            f"the share of {query_modality!r} among the items is {share:g}; the bias needs an "
-            "index with items of the query's modality and of another"
+            f"no query of the run is judged: the run has {_some(found)} and qrels has "
+            f"{_some(right)}; 1 and '1' are two ids"
         )
-    found = rows >= 0
-    counts = found.sum(axis=1)
-    if not counts.any():
-        raise InvalidArgument("no ranking has an answer, so there is no bias to measure")
-    hits = (own[np.where(found, rows, 0)] & found).sum(axis=1)
-    rate = float((hits[counts > 0] / counts[counts > 0]).mean())
-    return BiasRate(rate, (rate - share) / (1.0 - share))
+    measured = _Measured(
+        names, transform, level or ANY_GAIN, _Bootstrap(bootstrap, confidence, seed)
+    )
+    parts = groups_of(right, by, measured.level)
+    return replace(
+        measured.on(found, right),
+        groups={name: measured.on(found, part) for name, part in parts.items()},
+        notes=_notes(names, found, right, measured.level),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """What is asked of the run, of all queries and of each group alike."""
+
+    names: tuple[str, ...]
+    transform: Callable[[Array], Array]
+    level: float
+    draw: _Bootstrap
+
+    def on(self, run: Run, qrels: Qrels) -> Evaluation:
+        judged = _judge(run, qrels, self.level, depth(self.names))
+        values = {name: measure(name, judged, self.transform) for name in self.names}
+        mean, intervals = _means(values), self.draw.intervals(values)
+        return Evaluation(self.names, tuple(qrels), values, mean, intervals)
+
+
+def _judge(run: Run, qrels: Qrels, level: float, depth: int | None) -> Judged:
+    rows = [
+        [gain.get(item, 0.0) for item, _ in run.get(query, [])[:depth]]
+        for query, gain in qrels.items()
+    ]
+    found = np.zeros((len(rows), max(map(len, rows))))
+    for place, row in enumerate(rows):
+        found[place, : len(row)] = row
+    ideal = [np.sort(np.array([*gain.values()], np.float64))[::-1] for gain in qrels.values()]
+    return Judged(np.maximum(found, 0.0), [best[best > 0] for best in ideal], level)
+
+
+def _means(values: Mapping[str, Array]) -> dict[str, float]:
+    return {
+        name: float(np.median(own) if name == "median_rank" else own.mean())
+        for name, own in values.items()
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Bootstrap:
+    resamples: int
+    confidence: float
+    seed: int
+
+    def intervals(self, values: Mapping[str, Array]) -> dict[str, tuple[float, float]]:
+        """Percentile intervals; the same queries are drawn for every metric."""
+        if not self.resamples:
+            return {}
+        random = np.random.default_rng(self.seed)
+        count = len(next(iter(values.values())))
+        drawn: dict[str, list[float]] = {name: [] for name in values}
+        for _ in range(self.resamples):
+            chosen = random.integers(count, size=count)
+            for name, mean in _means({name: own[chosen] for name, own in values.items()}).items():
+                drawn[name].append(mean)
+        tail = (1.0 - self.confidence) / 2
+        # Ranks may be infinite, between which nothing can be interpolated.
+        return {
+            name: (
+                float(np.quantile(means, tail, method="lower")),
+                float(np.quantile(means, 1.0 - tail, method="higher")),
+            )
+            for name, means in drawn.items()
+        }
+
+
+def _notes(names: Sequence[str], run: Run, qrels: Qrels, level: float) -> tuple[str, ...]:
+    missing = sum(query not in run for query in qrels)
+    unjudged = sum(query not in qrels for query in run)
+    nothing = sum(max(gains.values(), default=0.0) < level for gains in qrels.values())
+    longest = max(len(answers) for answers in run.values())
+    beyond = [name for name in names if (cut(name) or 0) > longest]
+    notes = [
+        (missing, f"{missing} judged queries are not in the run; they count 0"),
+        (unjudged, f"{unjudged} queries of the run are not judged; they are left out"),
+        (nothing, f"{nothing} judged queries have no relevant item; they count 0"),
+        (beyond, f"no ranking is longer than {longest}, less than {', '.join(beyond)} looks at"),
+    ]
+    return tuple(text for given, text in notes if given)
+
+
+def _line(name: str, part: Evaluation) -> tuple[str, ...]:
+    return (name, str(len(part)), *(part.shown(metric) for metric in part.metrics))
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _some(ids: Mapping[Id, Any]) -> str:
+    shown = ", ".join(f"{query!r:.40}" for query in list(ids)[:3])
+    return (shown or "none") + (", ..." if len(ids) > 3 else "")

@@ -1,4 +1,4 @@
-"""The command line: ``gapless demo``, ``index``, ``search`` and ``info`` (extra ``cli``)."""
+"""The command line (extra ``cli``): ``gapless demo``, ``index``, ``search``, ``info``, ``eval``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import typer
 
 from gapless.cli.console import Group, help_of
 from gapless.cli.demo import demo
+from gapless.cli.evaluate import evaluate
 from gapless.cli.index import index
 from gapless.cli.info import info
 from gapless.cli.search import search
@@ -25,3 +26,4 @@ app = typer.Typer(
 )
 for command in (demo, index, search, info):
     app.command(help=help_of(command))(command)
+app.command("eval", help=help_of(evaluate))(evaluate)
