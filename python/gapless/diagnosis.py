@@ -1,4 +1,4 @@
-"""The readings of a diagnosis, as numbers and as tables."""
+"""The readings of a diagnosis, as numbers; print it for tables and findings."""
 
 from __future__ import annotations
 
@@ -6,11 +6,28 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from .table import columns
+from .findings import Finding
+from .sampling import Sample
 
-__all__ = ["BiasReading", "Diagnosis", "ModalityReading", "PairReading"]
+__all__ = [
+    "BiasReading",
+    "Diagnosis",
+    "ModalityReading",
+    "OutlierReading",
+    "PairReading",
+    "RouteReading",
+]
 
 SORTED_LIFT = 0.5  # above it, half of what chance leaves to the other modalities is gone
+
+EXPLANATION = (
+    "A dual encoder starts with its two halves in two different narrow cones, as each network "
+    "maps whatever it is given into one (Liang et al. 2022). Training compares a query with "
+    "candidates of the other modality only; an offset that all candidates share cancels out, so "
+    "nothing but the loss's temperature ever moves the cones together. And a caption says less "
+    "than a picture shows: what only one side knows keeps them apart (Schrodi et al. 2025). "
+    "Ranking within one modality is not harmed; a ranking that mixes modalities is."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +40,11 @@ class ModalityReading:
     rows : int
         Rows looked at.
     spread : float
-        Root mean square distance of the unit rows from their centroid c, which is
-        sqrt(1 - ‖c‖²): 0 when all rows are equal, 1 when they point everywhere.
+        `gapless.geometry.spread`: 0 when all rows are equal, 1 when they point everywhere.
     cosine_mean, cosine_std : float or None
-        Over all pairs of different rows; None with a single row.
+        Over all pairs of different rows; None with a single row. A std below .01 is a collapse.
+    uniformity, effective_rank, mean_distance : float
+        As the functions of `gapless.geometry`.
     """
 
     space: str
@@ -36,6 +54,9 @@ class ModalityReading:
     spread: float
     cosine_mean: float | None
     cosine_std: float | None
+    uniformity: float
+    effective_rank: float
+    mean_distance: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +79,14 @@ class PairReading:
         Cosine of pairs from the same item; None when no item has both modalities.
     matched : int
         Number of such pairs.
+    lisi : float
+        Mean inverse Simpson index of the first k of both: 1 separated, 2 mixed.
+    separability : float or None
+        Held-out accuracy of a linear classifier; None with fewer than 4 rows on a side.
+    constancy, offset_cosine_mean, offset_cosine_std, rmg, alignment_loss : float or None
+        Of the matched pairs, see `gapless.geometry`; None without any.
+    neighbour_agreement : float or None
+        NAS@k of the matched items; None for fewer than 2, and k is cut to what there are.
     """
 
     space: str
@@ -71,6 +100,14 @@ class PairReading:
     matched_mean: float | None
     matched_std: float | None
     matched: int
+    lisi: float
+    separability: float | None
+    constancy: float | None
+    offset_cosine_mean: float | None
+    offset_cosine_std: float | None
+    rmg: float | None
+    alignment_loss: float | None
+    neighbour_agreement: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,94 +144,104 @@ class BiasReading:
         return self.lift > SORTED_LIFT
 
 
+@dataclass(frozen=True, slots=True)
+class RouteReading:
+    """Queries of one modality that search the sampled rows of one modality.
+
+    Attributes
+    ----------
+    space, alignment, query_modality, target_modality : str
+    source : {"items", "queries"}
+        Whether the sampled rows asked, each leaving itself out, or the queries that were given.
+    queries, documents, k : int
+    mean_score : float
+        Mean score of the first k, over all queries.
+    recall : float or None
+        Mean over the judged queries of the right rows among the first k, over the smaller of k
+        and all right rows. None when nothing tells which rows are right.
+    judged : int
+        Queries that have a right row.
+    hub_skew, antihub_share : float
+        Of the k-occurrences, see `gapless.geometry`.
+    """
+
+    space: str
+    alignment: str
+    query_modality: str
+    target_modality: str
+    source: str
+    queries: int
+    documents: int
+    k: int
+    mean_score: float
+    recall: float | None
+    judged: int
+    hub_skew: float
+    antihub_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class OutlierReading:
+    """How many of the given queries are unlike anything of their modality in the collection.
+
+    Attributes
+    ----------
+    space, modality : str
+    queries, rows, k : int
+    share : float
+        `gapless.geometry.outlier_share`; about `expected` for queries like the rows.
+    expected : float
+    """
+
+    space: str
+    modality: str
+    queries: int
+    rows: int
+    k: int
+    share: float
+    expected: float
+
+
 @dataclass(frozen=True)
 class Diagnosis:
-    """All readings, for ``"raw"`` and for the active alignment; print it, or take `to_dict`."""
+    """All readings, for ``"raw"`` and for the active alignment; print it, or take `to_dict`.
+
+    `findings` says in words what to mind and what to do. `samples` are the rows looked at, from
+    which `gapless.report.diagnosis` draws; they are no part of comparison and `to_dict`.
+    """
 
     modalities: tuple[ModalityReading, ...]
     pairs: tuple[PairReading, ...]
     bias: tuple[BiasReading, ...]
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    routes: tuple[RouteReading, ...] = ()
+    outliers: tuple[OutlierReading, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    samples: tuple[Sample, ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def explanation(self) -> str:
+        """Why there is a gap at all."""
+        return EXPLANATION
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and numbers, ready for JSON."""
-        data = asdict(self)
-        return {name: [*values] for name, values in data.items()}
+        return {
+            name: [value if isinstance(value, str) else asdict(value) for value in values]
+            for name, values in vars(self).items()
+            if name != "samples"
+        }
 
     @classmethod
     def join(cls, parts: Iterable[Diagnosis]) -> Diagnosis:
         """One diagnosis of several spaces."""
         several = list(parts)
+        names = cls.__dataclass_fields__
         return cls(
-            tuple(reading for part in several for reading in part.modalities),
-            tuple(reading for part in several for reading in part.pairs),
-            tuple(reading for part in several for reading in part.bias),
-            tuple(note for part in several for note in part.notes),
+            **{name: tuple(v for part in several for v in getattr(part, name)) for name in names}
         )
 
     def __str__(self) -> str:
-        lines = ["Modalities"]
-        lines += columns(
-            ("space", "alignment", "modality", "rows", "spread", "cosine within"),
-            [
-                (
-                    r.space,
-                    r.alignment,
-                    r.modality,
-                    str(r.rows),
-                    f"{r.spread:.3f}",
-                    _spread(r.cosine_mean, r.cosine_std),
-                )
-                for r in self.modalities
-            ],
-        )
-        if self.pairs:
-            lines += ["", "Gap between modalities"]
-            lines += columns(
-                (
-                    "space",
-                    "alignment",
-                    "pair",
-                    "gap",
-                    "gap/spread",
-                    "random pairs",
-                    "matched pairs",
-                ),
-                [
-                    (
-                        r.space,
-                        r.alignment,
-                        " - ".join(r.modalities),
-                        f"{r.gap:.3f}",
-                        "-" if r.gap_over_spread is None else f"{r.gap_over_spread:.2f}",
-                        _spread(r.random_mean, r.random_std),
-                        _spread(r.matched_mean, r.matched_std),
-                    )
-                    for r in self.pairs
-                ],
-            )
-        if self.bias:
-            lines += ["", "Intra-modal bias: share of the first k with the query's own modality"]
-            lines += columns(
-                ("space", "alignment", "query", "k", "rate", "expected", "lift", ""),
-                [
-                    (
-                        r.space,
-                        r.alignment,
-                        r.query_modality,
-                        str(r.k),
-                        f"{r.rate:.3f}",
-                        f"{r.share:.3f}",
-                        f"{r.lift:+.3f}",
-                        "sorts by modality" if r.sorts_by_modality else "",
-                    )
-                    for r in self.bias
-                ],
-            )
-        if self.notes:
-            lines += ["", *self.notes]
-        return "\n".join(lines)
+        from .diagnosis_text import diagnosis_text
 
-
-def _spread(mean: float | None, std: float | None) -> str:
-    return "-" if mean is None or std is None else f"{mean:+.3f} ± {std:.3f}"
+        return diagnosis_text(self)

@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from . import _core
-from .alignment import align_rows
-from .diagnosis import BiasReading, Diagnosis, ModalityReading, PairReading
-from .errors import InvalidArgument
+from .batch import as_array
+from .diagnosis import Diagnosis
+from .errors import InvalidArgument, InvalidVector
+from .readings import read
+from .sampling import SAMPLE, Sample, draw_rows, merge_keys
 from .schema import Schema
 from .segments import Index
+from .verdicts import judge
 
-__all__ = ["diagnose", "diagnose_fields", "sample_keys"]
-
-SAMPLE = 2_000  # rows; the readings' standard errors are then below .01
-KEEP = 100  # rows of a rare modality that are sampled in any case
+__all__ = ["SAMPLE", "diagnose", "diagnose_fields", "sample_arrays", "sample_fields"]
 
 Float64: TypeAlias = "npt.NDArray[np.float64]"
 Keys: TypeAlias = "npt.NDArray[np.int64]"
+KeyPairs: TypeAlias = Sequence[tuple[int, int]]
 
 
 def diagnose(
     fields: Mapping[str, npt.ArrayLike],
-    modality_of: Mapping[str, str],
+    modality_of: Mapping[str, str] | None = None,
     *,
     keys: Mapping[str, Sequence[int] | Keys] | None = None,
+    paired: bool = False,
+    pairs: KeyPairs | None = None,
+    labels: Mapping[int, Hashable] | None = None,
+    queries: Mapping[str, npt.ArrayLike] | None = None,
+    answers: Mapping[str, Sequence[int]] | None = None,
     alignments: Mapping[str, _core.Alignment] | None = None,
     method: str = "center",
     space: str = "default",
@@ -37,21 +42,29 @@ def diagnose(
     sample: int = SAMPLE,
     seed: int = 0,
 ) -> Diagnosis:
-    """Read gap, spread and intra-modal bias off the fields of one space.
+    """Read gap, bias, collapse, hubs and recall per route off the fields of one space.
 
     Parameters
     ----------
     fields : mapping of field to array-like (n, dim)
         Non-zero rows; an empty field is skipped.
-    modality_of : mapping of field to modality
-        Fields of one modality are looked at together.
+    modality_of : mapping of field to modality, optional
+        Fields of one modality are looked at together. Without it, each field is its own.
     keys : mapping of field to (n,) integers, optional
         Which item each row belongs to; rows with one key are a matched pair. Without it, no two
-        rows belong together.
+        rows belong together, or with ``paired=True`` row i of every field does.
+    pairs : sequence of (key, key), optional
+        Further items that mean the same.
+    labels : mapping of key to label, optional
+        Rows with one label answer each other, also within a modality; without it, matched rows do.
+    queries : mapping of modality to array-like (q, dim), optional
+        Queries of real users: their scores, and how many are unlike anything in the fields.
+    answers : mapping of modality to (q,) keys, optional
+        The right item of each query, for recall.
     alignments : mapping of field to Alignment, optional
         When given, every reading is taken a second time with it, under the name `method`.
     k : int
-        Depth of the bias rate.
+        Depth of rankings.
     sample : int
         Above this many rows in all, a seeded sample of about that size is looked at.
 
@@ -59,46 +72,148 @@ def diagnose(
     ------
     InvalidArgument
         For rows of different dims, a field without a modality or without keys, keys of another
-        length than their rows, k or sample below 1, or when every field is empty.
+        length than their rows, answers without queries, k or sample below 1, or when every field
+        is empty.
+    InvalidVector
+        For zero, NaN or infinite rows among those looked at.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> meaning = rng.normal(size=(100, 8))
+    >>> found = diagnose(
+    ...     {"image": meaning + 4 * np.eye(8)[0], "text": meaning + 4 * np.eye(8)[1]}, paired=True
+    ... )
+    >>> found.bias[0].sorts_by_modality
+    True
     """
-    if k < 1 or sample < 1:
-        raise InvalidArgument(f"k is {k} and sample is {sample}: give integers of at least 1")
-    rows = {name: np.asarray(value, dtype=np.float64) for name, value in fields.items()}
+    if k < 1:
+        raise InvalidArgument(f"k is {k}: give an integer of at least 1")
+    drawn, notes = sample_arrays(
+        fields, modality_of, keys=keys, paired=paired, pairs=pairs, labels=labels,
+        queries=queries, answers=answers, alignments=alignments, method=method, space=space,
+        sample=sample, seed=seed,
+    )  # fmt: skip
+    return _diagnose(drawn, notes, k)
+
+
+def _diagnose(sample: Sample, notes: tuple[str, ...], k: int) -> Diagnosis:
+    readings = [read(sample, False, k)]
+    if sample.maps:
+        readings.append(read(sample, True, k))
+    found = Diagnosis.join(readings)
+    return Diagnosis.join(
+        [found, Diagnosis((), (), (), notes, findings=judge(found), samples=(sample,))]
+    )
+
+
+def sample_arrays(
+    fields: Mapping[str, npt.ArrayLike],
+    modality_of: Mapping[str, str] | None = None,
+    *,
+    keys: Mapping[str, Sequence[int] | Keys] | None = None,
+    paired: bool = False,
+    pairs: KeyPairs | None = None,
+    labels: Mapping[int, Hashable] | None = None,
+    queries: Mapping[str, npt.ArrayLike] | None = None,
+    answers: Mapping[str, Sequence[int]] | None = None,
+    alignments: Mapping[str, _core.Alignment] | None = None,
+    method: str = "center",
+    space: str = "default",
+    sample: int = SAMPLE,
+    seed: int = 0,
+) -> tuple[Sample, tuple[str, ...]]:
+    """Check what `diagnose` is given and draw its sample; the notes say if rows were left out."""
+    if sample < 1:
+        raise InvalidArgument(f"sample is {sample}: give an integer of at least 1")
+    rows = {name: np.asarray(value) for name, value in fields.items()}
     rows = {name: value for name, value in rows.items() if value.size}
     if not rows:
         raise InvalidArgument("there is no vector to look at: add items first")
     if any(v.ndim != 2 for v in rows.values()) or len({v.shape[1] for v in rows.values()}) > 1:
         shapes = {name: value.shape for name, value in rows.items()}
         raise InvalidArgument(f"the fields have shapes {shapes}: give (n, dim) with one dim")
+    modality_of = {name: name for name in rows} if modality_of is None else modality_of
     for what, given in (("modality_of", modality_of), ("keys", rows if keys is None else keys)):
         lacking = [name for name in rows if name not in given]
         if lacking:
             raise InvalidArgument(f"{what} lacks the field {lacking[0]!r}: give it for every field")
-    if keys is None:
-        starts = np.cumsum([0, *(len(value) for value in rows.values())])
-        owner = {name: np.arange(a, a + len(rows[name])) for name, a in zip(rows, starts)}  # noqa: B905
-    else:
-        owner = {name: np.asarray(keys[name], dtype=np.int64) for name in rows}
-    for name, value in rows.items():
-        if len(owner[name]) != len(value):
-            raise InvalidArgument(
-                f"field {name!r} has {len(value)} rows and {len(owner[name])} keys: "
-                "give one key per row"
-            )
-    notes = []
-    total = sum(len(value) for value in rows.values())
-    if total > sample:
-        chosen = sample_keys(owner, modality_of, sample, seed)
-        picks = {name: np.isin(owner[name], chosen[name]) for name in rows}
-        rows = {name: value[picks[name]] for name, value in rows.items()}
-        owner = {name: value[picks[name]] for name, value in owner.items()}
-        seen = sum(len(value) for value in rows.values())
-        notes.append(_sampled(space, seen, total, seed))
-    readings = [_read(rows, modality_of, owner, None, "raw", space, k)]
-    if alignments:
-        readings.append(_read(rows, modality_of, owner, alignments, method, space, k))
-    readings.append(Diagnosis((), (), (), tuple(notes)))
-    return Diagnosis.join(readings)
+    owner = _owners(rows, keys, paired)
+    dim = next(iter(rows.values())).shape[1]
+    asked = _queries(queries, dim)
+    wanted = _answers(answers, asked)
+    owner, wanted, labels, known = _same(owner, pairs, wanted, labels)
+    at = draw_rows(owner, modality_of, sample, seed, known)
+    drawn = Sample(
+        space,
+        {n: _checked(f"field {n!r}", v[at[n]]) for n, v in rows.items() if len(at[n])},
+        dict(modality_of),
+        {name: value[at[name]] for name, value in owner.items() if len(at[name])},
+        dict(alignments or {}),
+        method,
+        labels,
+        asked,
+        wanted,
+    )
+    return drawn, _notes(space, at, rows, seed)
+
+
+def sample_fields(
+    schema: Schema,
+    indexes: Mapping[str, Index],
+    maps: Mapping[str, _core.Alignment],
+    method: str,
+    *,
+    pairs: KeyPairs | None = None,
+    labels: Mapping[int, Hashable] | None = None,
+    queries: Mapping[str, Any] | None = None,
+    answers: Mapping[str, Sequence[int]] | None = None,
+    sample: int = SAMPLE,
+    seed: int = 0,
+) -> list[tuple[Sample, tuple[str, ...]]]:
+    """Draw a sample of every space of a collection that has a vector, fetching only its rows.
+
+    `maps` are the active alignment's and `method` its name. Pairs, labels and answers are by the
+    integer keys of the indexes. `queries` are {modality: rows}, or with several spaces
+    {space: {modality: rows}}.
+
+    Raises
+    ------
+    InvalidArgument
+        When no field has a vector, or as `sample_arrays`.
+    """
+    drawn = []
+    spaced = bool(queries) and all(isinstance(value, Mapping) for value in queries.values())  # type: ignore[union-attr]
+    for space in schema.spaces:
+        filled = {name: indexes[name] for name in schema.fields_of(space) if len(indexes[name])}
+        if not filled:
+            continue
+        modality_of = {name: schema.fields[name].modality for name in filled}
+        mine = (queries or {}).get(space) if spaced else queries
+        asked = _queries(mine, schema.spaces[space].dim)
+        wanted = _answers(answers if asked else None, asked)
+        real = {name: np.asarray(index.ids(), dtype=np.int64) for name, index in filled.items()}
+        owner, wanted, same, known = _same(real, pairs, wanted, labels)
+        at = draw_rows(owner, modality_of, sample, seed, known)
+        part = Sample(
+            space,
+            {
+                name: index.vectors(real[name][at[name]]).astype(np.float64)
+                for name, index in filled.items()
+                if len(at[name])
+            },
+            modality_of,
+            {name: owner[name][at[name]] for name in filled if len(at[name])},
+            {name: maps[name] for name in filled if name in maps},
+            method,
+            same,
+            asked,
+            wanted,
+        )
+        drawn.append((part, _notes(space, at, real, seed)))
+    if not drawn:
+        raise InvalidArgument("there is no vector to look at: add items first")
+    return drawn
 
 
 def diagnose_fields(
@@ -108,179 +223,101 @@ def diagnose_fields(
     method: str,
     *,
     k: int = 10,
-    sample: int = SAMPLE,
-    seed: int = 0,
+    **given: Any,
 ) -> Diagnosis:
-    """Diagnose every space of a collection that has a vector, fetching only the rows sampled.
-
-    `maps` are the active alignment's and `method` its name; without maps only raw is read. The
-    other arguments are those of `diagnose`, with `sample` counted per space.
-
-    Raises
-    ------
-    InvalidArgument
-        When no field has a vector.
-    """
-    parts = []
-    for space in schema.spaces:
-        filled = {name: indexes[name] for name in schema.fields_of(space) if len(indexes[name])}
-        if not filled:
-            continue
-        modality_of = {name: schema.fields[name].modality for name in filled}
-        all_keys = {name: np.asarray(index.ids()) for name, index in filled.items()}
-        keys = sample_keys(all_keys, modality_of, sample, seed)
-        total, seen = (sum(map(len, some.values())) for some in (all_keys, keys))
-        part = diagnose(
-            {name: index.vectors(keys[name]) for name, index in filled.items()},
-            modality_of,
-            keys=keys,
-            alignments={name: maps[name] for name in filled if name in maps},
-            method=method,
-            space=space,
-            k=k,
-            sample=max(seen, 1),
-            seed=seed,
-        )
-        parts.append(part)
-        if seen < total:
-            parts.append(Diagnosis((), (), (), (_sampled(space, seen, total, seed),)))
-    if not parts:
-        raise InvalidArgument("there is no vector to look at: add items first")
-    return Diagnosis.join(parts)
-
-
-def sample_keys(
-    keys: Mapping[str, Keys], modality_of: Mapping[str, str], sample: int, seed: int
-) -> dict[str, Keys]:
-    """Keys per field of about `sample` rows in all, drawn by item so that pairs stay together.
-
-    A modality that would come out with fewer than 100 rows is topped up to 100 (less in a small
-    sample, or all it has); the shares are then those of the sample.
-    """
-    total = sum(len(value) for value in keys.values())
-    if total <= sample:
-        return {name: np.asarray(value) for name, value in keys.items()}
-    rng = np.random.default_rng(seed)
-    items = np.unique(np.concatenate(list(keys.values())))
-    count = max(1, round(len(items) * sample / total))
-    drawn = rng.choice(items, count, replace=False)
-    chosen = {name: value[np.isin(value, drawn)] for name, value in keys.items()}
-    modalities = list(dict.fromkeys(modality_of[name] for name in keys))
-    keep = min(KEEP, sample // (2 * len(modalities)))
-    for modality in modalities:
-        names = [name for name in keys if modality_of[name] == modality]
-        have = sum(len(chosen[name]) for name in names)
-        spare = (
-            [(name, key) for name in names for key in np.setdiff1d(keys[name], chosen[name])]
-            if have < keep
-            else []
-        )
-        for i in rng.permutation(len(spare))[: keep - have]:
-            name, key = spare[i]
-            chosen[name] = np.append(chosen[name], key)
-    return chosen
-
-
-def _read(
-    rows: Mapping[str, Float64],
-    modality_of: Mapping[str, str],
-    owner: Mapping[str, Keys],
-    alignments: Mapping[str, _core.Alignment] | None,
-    alignment: str,
-    space: str,
-    k: int,
-) -> Diagnosis:
-    names = list(rows)
-    modalities = list(dict.fromkeys(modality_of[name] for name in names))
-    code = np.concatenate(
-        [np.full(len(rows[name]), modalities.index(modality_of[name])) for name in names]
+    """Diagnose every space of a collection; arguments and errors are those of `sample_fields`."""
+    return Diagnosis.join(
+        _diagnose(part, notes, k)
+        for part, notes in sample_fields(schema, indexes, maps, method, **given)
     )
-    items = np.concatenate([owner[name] for name in names])
-    maps = alignments or {}
-    documents = np.concatenate([align_rows(rows[name], maps.get(name)) for name in names])
-    cosine = documents @ documents.T
-    centroid = [documents[code == i].mean(axis=0) for i in range(len(modalities))]
-    # Centred rows that vanished are zero, so the mean square norm may be below 1.
-    power = [np.square(documents[code == i]).sum(axis=1).mean() for i in range(len(modalities))]
-    spread = [float(np.sqrt(max(0.0, p - c @ c))) for p, c in zip(power, centroid, strict=True)]
-    same_item = items[:, None] == items[None, :]
-    singles, pairs, bias = [], [], []
-    for i, modality in enumerate(modalities):
-        block = cosine[np.ix_(code == i, code == i)]
-        others = block[~np.eye(len(block), dtype=bool)]
-        singles.append(
-            ModalityReading(space, alignment, modality, len(block), spread[i], *_moments(others))
-        )
-    for i, j in itertools.combinations(range(len(modalities)), 2):
-        block = cosine[np.ix_(code == i, code == j)]
-        matched = same_item[np.ix_(code == i, code == j)]
-        gap = float(np.linalg.norm(centroid[i] - centroid[j]))
-        norms = float(np.linalg.norm(centroid[i]) * np.linalg.norm(centroid[j]))
-        middle = (spread[i] + spread[j]) / 2
-        pairs.append(
-            PairReading(
-                space,
-                alignment,
-                (modalities[i], modalities[j]),
-                gap,
-                1.0 - float(centroid[i] @ centroid[j]) / norms if norms > 1e-12 else 1.0,
-                gap / middle if middle > 0 else None,
-                *_moments(block[~matched]),
-                *_moments(block[matched]),
-                int(matched.sum()),
+
+
+def _owners(
+    rows: Mapping[str, npt.NDArray[Any]], keys: Mapping[str, Any] | None, paired: bool
+) -> dict[str, Keys]:
+    if keys is not None and paired:
+        raise InvalidArgument("both keys and paired are given: keys say what belongs together")
+    if keys is not None:
+        owner = {name: np.asarray(keys[name], dtype=np.int64) for name in rows}
+    elif paired:
+        if len({len(value) for value in rows.values()}) > 1:
+            lengths = {name: len(value) for name, value in rows.items()}
+            raise InvalidArgument(f"paired fields have {lengths} rows: give equally many")
+        owner = {name: np.arange(len(value)) for name, value in rows.items()}
+    else:
+        starts = np.cumsum([0, *(len(value) for value in rows.values())])
+        owner = {name: np.arange(a, a + len(rows[name])) for name, a in zip(rows, starts)}  # noqa: B905
+    for name, value in rows.items():
+        if len(owner[name]) != len(value):
+            raise InvalidArgument(
+                f"field {name!r} has {len(value)} rows and {len(owner[name])} keys: "
+                "give one key per row"
             )
-        )
-    if len(modalities) > 1:
-        # Every row asks every field through that field's own query map.
-        scores = np.block(
-            [
-                [
-                    align_rows(rows[asker], maps.get(target), modality_of[asker])
-                    @ align_rows(rows[target], maps.get(target)).T
-                    for target in names
-                ]
-                for asker in names
-            ]
-        )
-        bias = _bias(scores, code, modalities, space, alignment, k)
-    return Diagnosis(tuple(singles), tuple(pairs), tuple(bias))
+    return owner
 
 
-def _bias(
-    scores: Float64,
-    code: npt.NDArray[np.int64],
-    modalities: list[str],
-    space: str,
-    alignment: str,
-    k: int,
-) -> list[BiasReading]:
-    np.fill_diagonal(scores, -np.inf)  # a row must not find itself
-    others = len(code) - 1
-    k = min(k, others)
-    first = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    own = (code[first] == code[:, None]).mean(axis=1)
-    readings = []
-    for i, modality in enumerate(modalities):
-        mine = code == i
-        rate, share = float(own[mine].mean()), float(mine.sum() - 1) / others
-        readings.append(
-            BiasReading(
-                space,
-                alignment,
-                modality,
-                k,
-                rate,
-                share,
-                (rate - share) / (1.0 - share),
-                int(mine.sum()),
+def _same(
+    owner: Mapping[str, Keys],
+    pairs: KeyPairs | None,
+    answers: Mapping[str, Keys],
+    labels: Mapping[int, Hashable] | None,
+) -> tuple[dict[str, Keys], dict[str, Keys], dict[int, Hashable], set[int]]:
+    """Merge the keys of pairs everywhere; and which keys tell right from wrong."""
+    merged, changed = merge_keys(owner, list(pairs or ()))
+    wanted = {
+        modality: np.array([changed.get(key, key) for key in keys.tolist()], dtype=np.int64)
+        for modality, keys in answers.items()
+    }
+    same = {changed.get(int(key), int(key)): label for key, label in (labels or {}).items()}
+    known = {*changed.values(), *same, *(int(key) for keys in wanted.values() for key in keys)}
+    return merged, wanted, same, known
+
+
+def _queries(queries: Mapping[str, Any] | None, dim: int) -> dict[str, Float64]:
+    if queries is None:
+        return {}
+    found = {}
+    for modality, rows in queries.items():
+        array = as_array(f"the {modality!r} queries", rows)
+        if array.ndim != 2 or not len(array) or array.shape[1] != dim:
+            raise InvalidVector(
+                f"the {modality!r} queries have shape {array.shape}: give (n, {dim})"
             )
+        found[modality] = _checked(f"the {modality!r} queries", array)
+    return found
+
+
+def _answers(
+    answers: Mapping[str, Sequence[int]] | None, queries: Mapping[str, Float64]
+) -> dict[str, Keys]:
+    found = {}
+    for modality, keys in (answers or {}).items():
+        have = len(queries.get(modality, ()))
+        if len(keys) != have:
+            raise InvalidArgument(
+                f"answers has {len(keys)} items for {have} {modality!r} queries: "
+                "give one for each query"
+            )
+        found[modality] = np.asarray(keys, dtype=np.int64)
+    return found
+
+
+def _checked(what: str, rows: npt.NDArray[Any]) -> Float64:
+    """Rows in float64, none of them zero, NaN or infinite."""
+    array: Float64 = rows.astype(np.float64)
+    norms = np.linalg.norm(array, axis=1)
+    bad = ~(np.isfinite(norms) & (norms > 0))
+    if bad.any():
+        raise InvalidVector(
+            f"a row of {what} has norm {norms[np.argmax(bad)]}: remove zero, NaN and infinite rows"
         )
-    return readings
+    return array
 
 
-def _moments(values: Float64) -> tuple[float | None, float | None]:
-    return (float(values.mean()), float(values.std())) if values.size else (None, None)
-
-
-def _sampled(space: str, seen: int, total: int, seed: int) -> str:
-    return f"{space}: a sample of {seen} of {total} rows (seed {seed})"
+def _notes(
+    space: str, at: Mapping[str, Keys], rows: Mapping[str, Any], seed: int
+) -> tuple[str, ...]:
+    seen, total = (sum(map(len, some.values())) for some in (at, rows))
+    if seen == total:
+        return ()
+    return (f"{space}: a sample of {seen} of {total} rows (seed {seed})",)

@@ -10,8 +10,9 @@ import pytest
 import gapless as gl
 from gapless.alignment import center
 from gapless.diagnosis import Diagnosis
-from gapless.diagnostics import diagnose, sample_keys
+from gapless.diagnostics import diagnose
 from gapless.errors import InvalidArgument
+from gapless.sampling import draw_rows, merge_keys
 
 MODALITY = {"image": "image", "caption": "text"}
 
@@ -94,6 +95,24 @@ def test_an_unbiased_index_has_no_lift(rng: np.random.Generator) -> None:
     assert found.pairs[0].matched_mean is None
 
 
+def test_bias_is_that_of_a_loop_over_the_mixed_index(rng: np.random.Generator) -> None:
+    fields = {"image": rng.normal(size=(30, 6)) + np.eye(6)[0], "caption": rng.normal(size=(50, 6))}
+    found = diagnose(fields, MODALITY, k=7)
+    rows = np.concatenate(list(fields.values()))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    kinds = ["image"] * 30 + ["text"] * 50
+    for reading in found.bias:
+        shares = []
+        for i in range(80):
+            if kinds[i] == reading.query_modality:
+                order = sorted((j for j in range(80) if j != i), key=lambda j: -rows[i] @ rows[j])
+                shares.append(sum(kinds[j] == kinds[i] for j in order[:7]) / 7)
+        blind = (kinds.count(reading.query_modality) - 1) / 79
+        assert reading.rate == pytest.approx(np.mean(shares))
+        assert reading.share == pytest.approx(blind)
+        assert reading.lift == pytest.approx((np.mean(shares) - blind) / (1 - blind))
+
+
 def test_fields_of_one_modality_are_read_together_and_a_lone_modality_has_no_bias(
     rng: np.random.Generator,
 ) -> None:
@@ -134,6 +153,7 @@ def test_a_large_set_is_sampled_with_its_pairs_and_repeatably(rng: np.random.Gen
     assert [reading.rows for reading in found.modalities] == [200, 200]
     assert found.pairs[0].matched == 200
     assert found.notes == ("default: a sample of 400 of 6000 rows (seed 0)",)
+    assert "FEW_PAIRS" not in {finding.code for finding in found.findings}
     assert found == diagnose(fields, MODALITY, keys=keys, sample=400)
     assert found != diagnose(fields, MODALITY, keys=keys, sample=400, seed=1)
     image, text = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in fields.values())
@@ -145,12 +165,28 @@ def test_a_large_set_is_sampled_with_its_pairs_and_repeatably(rng: np.random.Gen
 
 def test_a_rare_modality_is_topped_up() -> None:
     keys = {"image": np.arange(10_000), "caption": np.arange(10_000, 10_150)}
-    chosen = sample_keys(keys, MODALITY, 500, seed=3)
-    assert len(chosen["caption"]) == 100
-    assert len(np.unique(chosen["caption"])) == 100
-    assert 400 < len(chosen["image"]) < 520
-    assert np.isin(chosen["image"], keys["image"]).all()
-    assert sample_keys(keys, MODALITY, 20_000, 0)["image"].tolist() == keys["image"].tolist()
+    at = draw_rows(keys, MODALITY, 500, seed=3)
+    assert len(at["caption"]) == len(np.unique(at["caption"])) == 100
+    assert 400 < len(at["image"]) < 520
+    assert draw_rows(keys, MODALITY, 20_000, 0)["image"].tolist() == list(range(10_000))
+
+
+def test_items_that_tell_right_from_wrong_are_sampled_in_any_case() -> None:
+    keys = {"image": np.arange(20_000), "caption": np.arange(19_800, 40_000)}
+    at = draw_rows(keys, MODALITY, 1000, seed=0)
+    assert len(np.intersect1d(keys["image"][at["image"]], keys["caption"][at["caption"]])) >= 100
+    known = set(range(500, 540))
+    at = draw_rows(keys, MODALITY, 1000, seed=0, known=known)
+    assert known <= set(at["image"].tolist())
+
+
+def test_pairs_give_items_one_key() -> None:
+    keys = {"image": np.array([1, 2, 3]), "caption": np.array([7, 8, 9])}
+    merged, changed = merge_keys(keys, [(1, 8), (8, 7), (3, 9), (3, 9)])
+    assert merged["image"].tolist() == [1, 2, 3]
+    assert merged["caption"].tolist() == [1, 1, 3]
+    assert changed == {1: 1, 8: 1, 7: 1, 3: 3, 9: 3}
+    assert merge_keys(keys, [])[0]["caption"].tolist() == [7, 8, 9]
 
 
 def test_to_dict_is_json_and_str_is_readable(rng: np.random.Generator) -> None:
@@ -159,6 +195,7 @@ def test_to_dict_is_json_and_str_is_readable(rng: np.random.Generator) -> None:
     data = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert data["pairs"][0]["gap"] == found.pairs[0].gap
     assert [reading["query_modality"] for reading in data["bias"]] == ["image", "text"]
+    assert {"code", "sentence", "remedy"} == set(data["findings"][0]) and "samples" not in data
     text_form = str(found)
     for part in (
         "Modalities",
@@ -183,6 +220,15 @@ def test_to_dict_is_json_and_str_is_readable(rng: np.random.Generator) -> None:
         ({"fields": {"sound": np.ones((2, 4))}}, "modality_of lacks the field 'sound'"),
         ({"fields": {"image": np.ones((2, 4))}, "k": 0}, "k is 0"),
         ({"fields": {"image": np.ones((2, 4))}, "sample": 0}, "sample is 0"),
+        ({"fields": {"image": [[1.0, 0], [np.nan, 1]]}}, "field 'image' has norm nan"),
+        ({"fields": {"image": np.zeros((2, 4))}}, "field 'image' has norm 0"),
+        (
+            {"fields": {"image": np.ones((2, 4)), "caption": np.ones((3, 4))}, "paired": True},
+            "paired fields have",
+        ),
+        ({"fields": {"image": np.ones((2, 4))}, "keys": {"image": [1, 2]}, "paired": True}, "both"),
+        ({"fields": {"image": np.ones((2, 4))}, "queries": {"text": np.ones((2, 3))}}, "shape"),
+        ({"fields": {"image": np.ones((2, 4))}, "answers": {"text": [1]}}, "1 items for 0 'text'"),
     ],
 )
 def test_diagnose_refuses(arguments: dict[str, object], message: str) -> None:
@@ -192,6 +238,147 @@ def test_diagnose_refuses(arguments: dict[str, object], message: str) -> None:
 
 def test_join_of_nothing_is_empty() -> None:
     assert Diagnosis.join([]) == Diagnosis((), (), ())
+
+
+# -- routes and findings ------------------------------------------------------------------------
+
+
+def codes(found: Diagnosis) -> set[str]:
+    return {finding.code for finding in found.findings}
+
+
+def test_findings_of_real_clip_vectors(clip_pairs: npt.NDArray[np.float32]) -> None:
+    fields = dict(zip(("image", "caption"), clip_pairs, strict=True))
+    raw = diagnose(fields, MODALITY, paired=True)
+    assert {"SORTS_BY_MODALITY", "WIDE_GAP"} <= codes(raw)
+    assert not codes(raw) & {"COLLAPSED", "NARROW_SCORES", "PAIRS_UNRELATED", "FEW_PAIRS"}
+    pair = raw.pairs[0]
+    assert pair.constancy == pytest.approx(0.525, abs=0.002)
+    assert pair.offset_cosine_mean == pytest.approx(0.725, abs=0.002)
+    assert pair.offset_cosine_std == pytest.approx(0.065, abs=0.002)
+    assert pair.rmg == pytest.approx(0.591, abs=0.002)
+    assert pair.separability == 1.0
+    assert pair.lisi == 1.0
+    centred = diagnose(fields, MODALITY, paired=True, alignments=center(fields, MODALITY))
+    assert "WIDE_GAP" not in codes(centred) and "ALIGNMENT_COSTS_RECALL" not in codes(centred)
+    recall = {(r.alignment, r.query_modality, r.target_modality): r.recall for r in centred.routes}
+    # multimodal.md: text to image R@10 is .862 raw and .864 centred by means of all rows
+    assert recall["raw", "text", "image"] == pytest.approx(0.862, abs=0.001)
+    assert recall["center", "text", "image"] == pytest.approx(0.864, abs=0.005)
+    assert recall["raw", "text", "text"] is None
+
+
+def test_the_one_sided_shift_is_told_what_it_costs(clip_pairs: npt.NDArray[np.float32]) -> None:
+    image, text = clip_pairs
+    gap = text.mean(axis=0) - image.mean(axis=0)
+    shift = {"image": gl.Alignment(offset=gap), "caption": gl.Alignment(offset=np.zeros(512))}
+    fields = {"image": image, "caption": text}
+    found = diagnose(fields, MODALITY, paired=True, alignments=shift, method="shift")
+    recall = {(r.alignment, r.query_modality, r.target_modality): r.recall for r in found.routes}
+    moved = image.astype(np.float64) + gap
+    moved /= np.linalg.norm(moved, axis=1, keepdims=True)
+    scores = text @ moved.T
+    rank = (scores > np.diag(scores)[:, None]).sum(axis=1)
+    assert recall["shift", "text", "image"] == pytest.approx((rank < 10).mean())
+    costs = [f.sentence for f in found.findings if f.code == "ALIGNMENT_COSTS_RECALL"]
+    assert any("text queries find 76.6% of the right image rows" in s for s in costs)
+
+
+def test_a_collapsed_set_is_flagged(rng: np.random.Generator) -> None:
+    point = rng.normal(size=64)
+    rows = point + 0.01 * rng.normal(size=(200, 64)) * np.linalg.norm(point) / 8
+    found = diagnose({"image": rows[:100], "text": rows[100:]}, paired=True)
+    assert "COLLAPSED" in codes(found)
+    assert sum(f.code == "COLLAPSED" for f in found.findings) == 3
+
+
+def test_similarity_that_says_text_while_recall_says_image(rng: np.random.Generator) -> None:
+    # Articles with a photo and a text; the queries lie near all texts, and mean what photos show.
+    meaning = rng.normal(size=(200, 16))
+    text_cone, image_cone = 6 * np.eye(18)[16], 6 * np.eye(18)[17]
+    wide = np.pad(meaning, ((0, 0), (0, 2)))
+    fields = {
+        "photo": wide + image_cone,
+        "body": 0.3 * wide + np.pad(rng.normal(size=(200, 16)), ((0, 0), (0, 2))) + text_cone,
+    }
+    queries = {"text": wide + 0.3 * rng.normal(size=(200, 18)) + text_cone}
+    found = diagnose(
+        fields,
+        {"photo": "image", "body": "text"},
+        paired=True,
+        queries=queries,
+        answers={"text": range(200)},
+    )
+    asked = {r.target_modality: r for r in found.routes if r.source == "queries"}
+    assert asked["text"].mean_score > asked["image"].mean_score
+    assert (asked["text"].recall or 0) < (asked["image"].recall or 0)
+    warned = [f.sentence for f in found.findings if f.code == "SIMILARITY_MISLEADS"]
+    assert len(warned) == 1 and "the higher score is the worse route" in warned[0]
+
+
+def test_route_recall_is_that_of_a_loop_over_labels(rng: np.random.Generator) -> None:
+    fields = {"image": rng.normal(size=(30, 6)), "text": rng.normal(size=(20, 6))}
+    keys = {"image": np.arange(30), "text": np.arange(100, 120)}
+    labels = {key: key % 4 for key in [*range(25), *range(100, 120)]}
+    found = diagnose(fields, keys=keys, labels=labels, k=5)
+    unit = {n: v / np.linalg.norm(v, axis=1, keepdims=True) for n, v in fields.items()}
+    for route in found.routes:
+        asker, target = route.query_modality, route.target_modality
+        recalls = []
+        for i, key in enumerate(keys[asker].tolist()):
+            score = unit[target] @ unit[asker][i]
+            others = [j for j in range(len(score)) if asker != target or j != i]
+            best = sorted(others, key=lambda j: -score[j])[:5]
+            right = [
+                j for j in others
+                if key in labels and labels.get(int(keys[target][j]), -1) == labels[key]
+            ]  # fmt: skip
+            if right:
+                recalls.append(len(set(best) & set(right)) / min(5, len(right)))
+        assert route.judged == len(recalls)
+        assert route.recall == pytest.approx(np.mean(recalls))
+
+
+def test_queries_from_elsewhere_are_out_of_distribution(rng: np.random.Generator) -> None:
+    rows = rng.normal(size=(400, 16)) + 8 * np.eye(16)[0]
+    alike = diagnose({"text": rows[:300]}, queries={"text": rows[300:]})
+    assert alike.outliers[0].share < 0.12
+    assert "QUERIES_OUT_OF_DISTRIBUTION" not in codes(alike)
+    away = diagnose({"text": rows[:300]}, queries={"text": rng.normal(size=(100, 16))})
+    assert away.outliers[0].share > 0.9
+    assert "QUERIES_OUT_OF_DISTRIBUTION" in codes(away)
+
+
+def test_hubs_are_found(rng: np.random.Generator) -> None:
+    # Documents near the centre of all queries answer them all (Radovanovic et al. 2010).
+    rows = rng.normal(size=(300, 200))
+    rows[:5] = rng.normal(size=(5, 200)) * 0.2 + 1.0
+    found = diagnose({"text": rows}, queries={"text": rng.normal(size=(300, 200)) * 0.6 + 1.0}, k=5)
+    assert "HUBS" in codes(found)
+    assert "HUBS" not in codes(diagnose({"text": rng.normal(size=(300, 4))}))
+
+
+def test_pairs_that_do_not_belong_together(rng: np.random.Generator) -> None:
+    fields = {"image": rng.normal(size=(60, 32)), "text": rng.normal(size=(60, 32))}
+    assert {"PAIRS_UNRELATED", "NARROW_SCORES"} & codes(diagnose(fields, paired=True)) == {
+        "PAIRS_UNRELATED"
+    }
+    assert "FEW_PAIRS" in codes(diagnose(fields))
+    wide = {name: np.pad(rows, ((0, 0), (0, 2000))) for name, rows in fields.items()}
+    for rows in wide.values():
+        rows[:] = rng.normal(size=rows.shape)
+    assert "NARROW_SCORES" in codes(diagnose(wide))
+
+
+def test_pairs_given_beside_keys_are_matched(rng: np.random.Generator) -> None:
+    rows = rng.normal(size=(40, 8))
+    keys = {"image": np.arange(40), "text": np.arange(100, 140)}
+    found = diagnose(
+        {"image": rows, "text": rows}, keys=keys, pairs=[(i, 100 + i) for i in range(15)]
+    )
+    assert found.pairs[0].matched == 15
+    assert found.pairs[0].matched_mean == pytest.approx(1.0)
+    assert {r.judged for r in found.routes} == {0, 15}
 
 
 # -- on a collection ----------------------------------------------------------------------------
