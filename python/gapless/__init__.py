@@ -6,6 +6,7 @@ from gapless import errors
 from gapless._core import Alignment, FlatIndex, HnswIndex, __version__, fuse
 from gapless.collection import Collection, open
 from gapless.config import show_config
+from gapless.duplicates import near_duplicates
 from gapless.evaluation import evaluate
 from gapless.mining import mine_hard_negatives
 from gapless.results import Hit, Hits
@@ -26,6 +27,7 @@ __all__ = [
     "evaluate",
     "fuse",
     "mine_hard_negatives",
+    "near_duplicates",
     "open",
     "show_config",
 ]
