@@ -139,6 +139,7 @@ class HnswIndex : public Index {
                  std::size_t threads) const;
   void set_effort(const std::string& modality, std::shared_ptr<Effort> effort);
   void learn_again(const std::string& modality);
+  void forget_recalls(GraphView& next) const;
   void check_codes(std::size_t threads);
 
   // hnsw_sections.cpp: to and from bytes.

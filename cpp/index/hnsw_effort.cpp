@@ -17,6 +17,21 @@ constexpr std::size_t kMostEffort = 896;     // the last of these
 constexpr std::size_t kFewestMeasured = 50;  // rows without equals
 constexpr double kEnough = 0.998;
 
+// What is known but for the recalls, which are measured anew when one is asked for; and but for the
+// products of the mean queries.
+std::shared_ptr<Efforts> without_recalls(const Efforts& efforts) {
+  auto kept = std::make_shared<Efforts>();
+  for (const auto& [modality, effort] : efforts.of) {
+    auto without = std::make_shared<Effort>();
+    without->sample = effort->sample;
+    without->mean.mean = effort->mean.mean;
+    without->distances = effort->distances;
+    kept->of[modality] = std::move(without);
+  }
+  if (efforts.raw != nullptr) kept->raw = without_recalls(*efforts.raw);
+  return kept;
+}
+
 }  // namespace
 
 // Measures distances and recall with a sample of prepared queries. A query that is a row of the
@@ -150,12 +165,26 @@ void HnswIndex::set_effort(const std::string& modality, std::shared_ptr<Effort> 
   show(std::move(next));
 }
 
+// For a graph built anew: what was measured in the old one, with the links made for samples, does
+// not hold there.
+void HnswIndex::forget_recalls(GraphView& next) const {
+  next.efforts = without_recalls(*next.efforts);
+  refill_means(next);
+}
+
 void HnswIndex::settle(std::size_t threads) {
   const std::size_t live = seen().rows->live.load();
   // Other rows, as many as half of what is there, need not be like those of before.
   if (live < kLearnFrom || changed_ < live / 2) return;
   changed_ = 0;
   check_codes(threads);
+  if (seen().efforts->raw != nullptr) {  // measured among fewer rows
+    auto next = std::make_unique<GraphView>(seen());
+    auto efforts = std::make_shared<Efforts>(*next->efforts);
+    efforts->raw = without_recalls(*efforts->raw);
+    next->efforts = std::move(efforts);
+    show(std::move(next));
+  }
   const Efforts known = *seen().efforts;
   for (const auto& [modality, effort] : known.of) {
     if (!effort->sample.empty()) learn_again(modality);

@@ -162,7 +162,24 @@ void HnswIndex::forget_queries() {
   }
   auto next = std::make_unique<GraphView>(seen());
   auto efforts = std::make_shared<Efforts>(*next->efforts);
-  std::erase_if(efforts->of, [](const auto& entry) { return !entry.second->sample.empty(); });
+  auto raw = efforts->raw != nullptr ? std::make_shared<Efforts>(*efforts->raw) : efforts;
+  for (Efforts* each : {efforts.get(), raw.get()}) {
+    std::erase_if(each->of, [](const auto& entry) { return !entry.second->sample.empty(); });
+  }
+  // A sample for any modality took the place of what the rows had taught.
+  if (raw->find("") == nullptr && next->rows->live.load() >= kLearnFrom) {
+    GraphView bare(*next);
+    bare.aligned.reset();
+    raw->of[""] = std::make_shared<Effort>();
+    learn_from_rows(bare, *raw->of[""], 0);
+  }
+  if (raw != efforts) {
+    if (efforts->find("") == nullptr && raw->find("") != nullptr) {
+      efforts->of[""] = std::make_shared<Effort>();
+      efforts->of[""]->distances = raw->find("")->distances;  // as a new alignment takes them
+    }
+    efforts->raw = std::move(raw);
+  }
   next->efforts = std::move(efforts);
   show(std::move(next));
 }

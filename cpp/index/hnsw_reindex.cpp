@@ -81,6 +81,7 @@ void HnswIndex::reindex(std::size_t threads) {
   graph.root = own_slot(made.graph->root);
   choose_routers(graph);
   link_all(*next, apart, threads);
+  forget_recalls(*next);
   show(std::move(next));
   if (seen().rows->live.load() >= kLearnFrom) check_codes(threads);
 }

@@ -112,6 +112,7 @@ void HnswIndex::rebuild() {
   }
   routers_from_ = 0;
   link_all(*next, live, 0);
+  forget_recalls(*next);
   recycle(tombstones_);
   tombstones_.clear();
   show(std::move(next));
@@ -166,7 +167,8 @@ void HnswIndex::repair_links(GraphView& view, Slot slot) {
 }
 
 // Marks a tree of links from the root to all rows that links lead to, and no other link. Returns
-// the rows they do not lead to, now unlinked.
+// the rows they do not lead to, now unlinked. Takes links made for queries only where no others
+// lead on: the rest can be forgotten.
 std::vector<Slot> HnswIndex::regrow_tree(Graph& graph) const {
   std::vector<bool> reached(graph.capacity, false);
   std::vector<Slot> queue;
@@ -174,9 +176,13 @@ std::vector<Slot> HnswIndex::regrow_tree(Graph& graph) const {
     reached[graph.root] = true;
     queue.push_back(graph.root);
   }
-  for (std::size_t i = 0; i < queue.size(); ++i) {
-    Slot* row = graph.row(queue[i]);
+  std::size_t by_rows = 0;
+  std::size_t by_queries = 0;
+  while (by_queries < queue.size()) {
+    const bool made_for_rows = by_rows < queue.size();
+    Slot* row = graph.row(queue[made_for_rows ? by_rows++ : by_queries++]);
     for (std::size_t j = 0; j < graph.degree && row[j] != kNoSlot; ++j) {
+      if (((row[j] & Graph::kQueryLink) == 0) != made_for_rows) continue;
       const Slot to = row[j] & Graph::kSlotMask;
       const Slot other_tags = row[j] & Graph::kQueryLink;
       publish(row[j], to | other_tags | (reached[to] ? 0 : Graph::kTreeLink));
