@@ -91,7 +91,18 @@ void Walk::expand() {
     count_ += visit(slot);
   }
   view_->codes->touch(fresh_.data(), count_);
+  touch_factors();
   stage_ = Stage::kFilter;
+}
+
+// Sends for what an alignment and a query mean have of each fresh row.
+void Walk::touch_factors() const {
+  if (const float* r = query_.r; r != nullptr) {
+    for (std::size_t i = 0; i < count_; ++i) GAPLESS_PREFETCH(r + fresh_[i]);
+  }
+  if (const std::int16_t* means = query_.line.means; means != nullptr) {
+    for (std::size_t i = 0; i < count_; ++i) GAPLESS_PREFETCH(means + fresh_[i]);
+  }
 }
 
 void Walk::score() {

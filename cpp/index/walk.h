@@ -44,6 +44,7 @@ class Walk {
   enum class Stage { kExpand, kFilter, kScore, kRefine, kDone };
 
   void expand();
+  void touch_factors() const;
   void score();
   void refine();
   bool allowed(Slot slot) const;
