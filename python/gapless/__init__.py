@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gapless import errors
 from gapless._core import Alignment, FlatIndex, HnswIndex, __version__, fuse
+from gapless.alignment import align, alpha_mix
 from gapless.collection import Collection, open
 from gapless.config import show_config
 from gapless.duplicates import near_duplicates
@@ -23,6 +24,8 @@ __all__ = [
     "Schema",
     "Space",
     "__version__",
+    "align",
+    "alpha_mix",
     "errors",
     "evaluate",
     "fuse",

@@ -1,4 +1,4 @@
-"""Estimate the affine maps that take the modality gap out of the scores.
+"""Estimate the affine maps that take the modality gap out of the scores, and judge them.
 
 An alignment never touches the stored vectors: the index applies it while scoring, so it can be
 changed or taken back at any time.
@@ -6,359 +6,311 @@ changed or taken back at any time.
 
 from __future__ import annotations
 
-import io
-import json
-import zipfile
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from . import _core
-from .batch import as_array
-from .errors import InvalidArgument, InvalidVector, SpaceMismatch, UnknownField
-from .schema import Schema
-from .segments import Index
+from .alignment_maps import CENTRED, FITTED, METHODS, MOMENTS, center, fit
+from .alignment_mix import alpha_mix
+from .alignment_rows import Float64, Rows, align_rows, mean_direction, unit_rows
+from .alignment_samples import MapOptions, PairSet, Sample, sum_up
+from .alignment_validation import (
+    FOLDS,
+    RESAMPLES,
+    ValidationReport,
+    check_tolerance,
+    cross_validate,
+)
+from .errors import InvalidArgument
+from .findings import Finding
 
 __all__ = [
     "METHODS",
-    "ActiveAlignment",
+    "AlignmentResult",
+    "Pairs",
+    "align",
     "align_rows",
+    "alpha_mix",
     "center",
-    "dump_alignment",
-    "estimate",
-    "load_alignment",
+    "judge",
     "mean_direction",
 ]
 
-METHODS = ("center", "raw")
-CHUNK = 65_536  # rows fetched at once for a pass over a whole field
-MIN_ROWS = 2  # one row is its own mean: centred, nothing is left of it
-MIN_NORM = 1e-6  # the same bound as the native kernels: below it a centred row has no direction
+CHUNK = 65_536  # rows compared at once
 
-Rows: TypeAlias = "npt.ArrayLike | Iterable[npt.NDArray[np.float32]]"
-Float32: TypeAlias = "npt.NDArray[np.float32]"
+Pairs: TypeAlias = "Mapping[str, npt.ArrayLike]"
 
 
 @dataclass(frozen=True, slots=True)
-class ActiveAlignment:
-    """The alignment a collection scores with.
+class AlignmentResult:
+    """An alignment of every field, and what is known of it.
 
     Attributes
     ----------
-    version : int
-        Counts up with every `Collection.align`; calibrations belong to one version.
     method : str
-    rows : mapping of str to int
-        How many rows of each field the means come from.
-    query_rows : mapping of str to int
-        How many query vectors of each ``"space/modality"`` were given; a modality that is not
-        listed uses the mean of that modality's documents.
+    maps : mapping of field to Alignment
+        For ``index.set_alignment``.
+    validation : ValidationReport or None
+        None where there were no pairs to judge by.
+    findings : tuple of Finding
+        ``QUERY_MEAN_ASSUMED`` for a query modality without a sample, ``UNVALIDATED``.
     """
 
-    version: int
     method: str
-    rows: Mapping[str, int]
-    query_rows: Mapping[str, int]
+    maps: Mapping[str, _core.Alignment]
+    validation: ValidationReport | None
+    findings: tuple[Finding, ...]
 
 
-def center(
+def align(
     documents: Mapping[str, Rows],
     modality_of: Mapping[str, str],
+    method: str = "center",
+    *,
+    pairs: Pairs | Sequence[Pairs] | None = None,
     queries: Mapping[str, Rows] | None = None,
-) -> dict[str, _core.Alignment]:
-    """Two-sided centring: subtract each side's own mean from query and document.
+    tolerance: float = 0.01,
+    source: str | None = None,
+    target: str | None = None,
+    components: int | None = None,
+    penalty: float = 1.0,
+    shrinkage: float = 0.1,
+    folds: int = FOLDS,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> AlignmentResult:
+    """Estimate an alignment of the fields of one space; refuse it where it loses quality.
 
-    With N(x) = x / ‖x‖, a query q of modality m and a document d of field f become
-
-        q' = N(N(q) - mu_m),    d' = N(N(d) - mu_f),    score = <q', d'>
-
-    which is GR-CLIP (Li et al., "Closing the Modality Gap for Mixed Modality Search", 2025,
-    arXiv 2507.19054). Its three means are those of the queries of a modality, and of the
-    documents of each field; queries are short and documents long, so give real `queries` when
-    there are any.
+    =============== ==============================================================================
+    ``center``      subtract the mean of each field, and of the queries of each modality (GR-CLIP)
+    ``shift``       move the source modality by the difference of the means; one-sided
+    ``project``     remove the direction in which the means differ
+    ``pca_remove``  centre, then remove the leading principal directions of the union
+    ``procrustes``  rotate the source onto the target, by pairs
+    ``ridge``       map the source onto the target linearly, by pairs; dims may differ
+    ``whiten``      centre, then whiten by the pooled covariance
+    =============== ==============================================================================
 
     Parameters
     ----------
     documents : mapping of field to array-like (n, dim)
-        The rows of every field of one space, or an iterable of such arrays for rows that do not
-        fit in memory at once. At least 2 rows each; some hundreds make a steady mean.
+        Rows of any length but zero; or an iterable of such arrays.
     modality_of : mapping of field to modality
+    method : str
+    pairs : mapping of field to array-like (n, dim), or a sequence of them, optional
+        Rows of two or more fields; row i of each is the same item. With at least 10 of them the
+        alignment is cross-validated (`cross_validate`): fitted on four fifths (of these pairs, or
+        of the documents without the held-out rows), judged on the last fifth, in turn.
     queries : mapping of query modality to array-like (n, dim), optional
-        Sample queries. A modality left out uses the mean of its documents.
+        Sample queries, for the query-side means of ``center``, ``pca_remove`` and ``whiten``.
+    tolerance : float
+        Loss of held-out MRR that is accepted, at least 0.
+    source, target : str, optional
+        Modalities, for ``shift``, ``procrustes`` and ``ridge``; image to text by default.
+    components : int, optional
+        Directions that ``pca_remove`` removes (default 1) or ``whiten`` keeps (default all).
+    penalty : float
+        λ of ``ridge``.
+    shrinkage : float
+        Of the covariance of ``whiten``, in [0, 1].
+    folds, resamples, seed : int
+        Of the validation.
 
     Returns
     -------
-    dict of field to Alignment
-        Document offset ``-mu_f`` and one query offset ``-mu_m`` per known query modality.
-        Means are taken in float64.
+    AlignmentResult
 
     Raises
     ------
+    AlignmentRefused
+        When in some direction the 95 % upper bound of the change lies below ``-tolerance``.
     InvalidArgument
-        For a field or query sample with fewer than 2 rows, or a field without a modality.
-    InvalidVector
-        For a zero, NaN or infinite row, naming it.
-    SpaceMismatch
-        When dims differ: these fields cannot share a space.
+        For an unknown method, too few rows, rows without spread, bad options, and for
+        ``procrustes`` and ``ridge`` without pairs.
+    InvalidVector, SpaceMismatch
+        For bad rows, and for dims that differ.
 
     Examples
     --------
     >>> rng = np.random.default_rng(0)
     >>> image, text = rng.normal(size=(2, 100, 8)) + np.eye(8)[:2, None] * 3
-    >>> maps = center({"photo": image, "caption": text}, {"photo": "image", "caption": "text"})
-    >>> maps["photo"].offset.shape
-    (8,)
+    >>> modality_of = {"photo": "image", "caption": "text"}
+    >>> found = align({"photo": image, "caption": text}, modality_of)
+    >>> [finding.code for finding in found.findings]
+    ['QUERY_MEAN_ASSUMED', 'QUERY_MEAN_ASSUMED', 'UNVALIDATED']
     """
-    if not documents:
-        raise InvalidArgument("documents is empty: give the rows of at least one field")
-    means: dict[str, _Mean] = {}
-    for field, rows in documents.items():
-        if field not in modality_of:
-            raise InvalidArgument(f"modality_of lacks the field {field!r}: name its modality")
-        means[field] = _Mean(f"field {field!r}", rows)
-    sides: dict[str, npt.NDArray[np.float64]] = {}
-    for modality in dict.fromkeys(modality_of[field] for field in means):
-        same = [mean for field, mean in means.items() if modality_of[field] == modality]
-        total: npt.NDArray[np.float64] = np.stack([mean.total for mean in same]).sum(axis=0)
-        sides[modality] = total / sum(mean.count for mean in same)
-    for modality, rows in (queries or {}).items():
-        sides[modality] = _Mean(f"the {modality!r} queries", rows).value
-    dims = {mean.value.size for mean in means.values()} | {side.size for side in sides.values()}
-    if len(dims) > 1:
-        raise SpaceMismatch(
-            f"the rows have dims {sorted(dims)}: center the fields of one space at a time"
-        )
-    query: dict[str, tuple[Float32 | None, Float32 | None]] = {
-        modality: ((-side).astype(np.float32), None) for modality, side in sides.items()
-    }
-    return {
-        field: _core.Alignment(offset=(-mean.value).astype(np.float32), query=query)
-        for field, mean in means.items()
-    }
+    options = MapOptions(source, target, components, penalty, shrinkage)
+    check_method(method)
+    given = read_pairs(pairs, modality_of)
+    sample = sum_up(
+        documents,
+        modality_of,
+        queries,
+        [_counted(pairs_, documents) for pairs_ in given],
+        options,
+        moments=method in MOMENTS,
+        several_dims=method in FITTED,
+    )
+    return judge(method, sample, tolerance=tolerance, folds=folds, resamples=resamples, seed=seed)
 
 
-def estimate(
+def judge(
     method: str,
-    schema: Schema,
-    indexes: Mapping[str, Index],
-    queries: Mapping[str, Any] | None = None,
-) -> tuple[dict[str, _core.Alignment], dict[str, int]]:
-    """Estimate an alignment of every field of a collection from the rows in its indexes.
+    sample: Sample,
+    *,
+    tolerance: float,
+    folds: int = FOLDS,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> AlignmentResult:
+    """Fit `method` on a sample and cross-validate it on the sample's pairs; see `align`.
 
-    Parameters
-    ----------
-    method : {"center"}
-    schema : Schema
-    indexes : mapping of field to index
-        None of them empty: a field that is filled later would be scored by other rules.
-    queries : mapping, optional
-        {modality: (n, dim)}, or with several spaces {space: {modality: (n, dim)}}.
-
-    Returns
-    -------
-    dict of field to Alignment, and dict of ``"space/modality"`` to the query rows used
-
-    Raises
-    ------
-    InvalidArgument
-        For an unknown method, queries of no known form, or too few rows.
-    InvalidVector, UnknownField
-        For query rows that are bad or of another dim, or of a space that the schema lacks.
+    Rows of the pairs that are documents too are taken out of the sums while they are held out.
     """
-    if method not in METHODS:
+    check_tolerance(tolerance)
+    maps = fit(method, sample)
+    findings = _query_findings(method, sample)
+    counts = [int(pairs.groups().max(initial=-1)) + 1 for pairs in sample.pairs]
+    enough = [p for p, n in zip(sample.pairs, counts, strict=True) if n >= 2 * folds]
+    if not enough:
+        findings.append(_unvalidated(method, max(counts, default=0), folds))
+        return AlignmentResult(method, maps, None, tuple(findings))
+
+    def refit(train: PairSet, held: PairSet) -> Mapping[str, _core.Alignment]:
+        return fit(method, _without(method, sample, train, held))
+
+    report = ValidationReport.join(
+        [
+            cross_validate(
+                method,
+                refit,
+                sample.modality_of,
+                pairs,
+                tolerance=tolerance,
+                folds=folds,
+                resamples=resamples,
+                seed=seed,
+            )
+            for pairs in enough
+        ]
+    )
+    report.require()
+    return AlignmentResult(method, maps, report, tuple(findings))
+
+
+def check_method(method: object) -> None:
+    """Refuse anything but the name of a method, with InvalidArgument."""
+    if not isinstance(method, str) or method not in METHODS:
         raise InvalidArgument(f"method is {method!r}: choose one of {', '.join(METHODS)}")
-    samples = _samples(schema, queries)
-    maps: dict[str, _core.Alignment] = {}
-    for space in schema.spaces:
-        names = schema.fields_of(space)
-        if names:
-            maps |= center(
-                {name: _chunks(indexes[name]) for name in names},
-                {name: schema.fields[name].modality for name in names},
-                samples.get(space),
-            )
-    query_rows = {
-        f"{space}/{modality}": len(rows)
-        for space, given in samples.items()
-        for modality, rows in given.items()
-    }
-    return maps, query_rows
 
 
-def _samples(
-    schema: Schema, queries: Mapping[str, Any] | None
-) -> dict[str, dict[str, npt.NDArray[np.float64]]]:
-    if queries is None:
-        return {}
-    if not isinstance(queries, Mapping):
-        raise InvalidArgument(
-            f"queries is a {type(queries).__name__}: give a dict of modality to (n, dim) rows"
-        )
-    spaced = {isinstance(value, Mapping) for value in queries.values()}
-    if len(spaced) > 1:
-        raise InvalidArgument(
-            f"queries has both rows and dicts under {list(queries)}: give either "
-            "{modality: rows} or {space: {modality: rows}}"
-        )
-    if spaced == {False}:
-        if len(schema.spaces) > 1:
+def read_pairs(
+    pairs: Pairs | Sequence[Pairs] | None, modality_of: Mapping[str, str]
+) -> list[PairSet]:
+    """Bring pairs into one form: unit rows of every two fields of different modalities."""
+    if pairs is None:
+        return []
+    several = [pairs] if isinstance(pairs, Mapping) else list(pairs)
+    found = []
+    for given in several:
+        if not isinstance(given, Mapping):
             raise InvalidArgument(
-                f"the collection has the spaces {list(schema.spaces)}: give queries as "
-                "{space: {modality: rows}}"
+                f"pairs holds a {type(given).__name__}: give a dict of field to (n, dim) rows, "
+                "row i of each being the same item"
             )
-        queries = dict.fromkeys(schema.spaces, queries)
-    found: dict[str, dict[str, npt.NDArray[np.float64]]] = {}
-    for space, given in queries.items():
-        if space not in schema.spaces:
-            raise UnknownField(
-                f"queries names the space {space!r}: the collection has {list(schema.spaces)}"
+        rows = {}
+        for name, value in given.items():
+            if name not in modality_of:
+                raise InvalidArgument(
+                    f"pairs names the field {name!r}: there are {', '.join(map(repr, modality_of))}"
+                )
+            rows[name] = unit_rows(f"pairs[{name!r}]", value)
+        counts = {name: len(value) for name, value in rows.items()}
+        if len(set(counts.values())) > 1:
+            raise InvalidArgument(
+                f"pairs has {counts} rows: give as many of each field, row i being the same item"
             )
-        dim = schema.spaces[space].dim
-        found[space] = {}
-        for modality, rows in given.items():
-            if not isinstance(modality, str):
-                raise InvalidArgument(f"queries names the modality {modality!r}: give a string")
-            what = f"the {modality!r} queries of space {space!r}"
-            array = as_array(what, rows).astype(np.float64)
-            if array.ndim != 2 or array.shape[1] != dim:
-                raise InvalidVector(f"{what} have shape {array.shape}: give (n, {dim})")
-            found[space][modality] = array
+        crossing = [
+            (a, b) for a, b in itertools.combinations(rows, 2) if modality_of[a] != modality_of[b]
+        ]
+        if not crossing:
+            raise InvalidArgument(
+                f"pairs has the fields {list(rows)}: give rows of two fields of two modalities"
+            )
+        names = {name: _numbered(value) for name, value in rows.items()}
+        none = np.zeros(max(counts.values()), np.int64)
+        found += [
+            PairSet((a, b), (rows[a], rows[b]), (names[a], names[b]), (none, none))
+            for a, b in crossing
+        ]
     return found
 
 
-def _chunks(index: Index) -> Iterator[Float32]:
-    keys = np.asarray(index.ids())
-    for start in range(0, len(keys), CHUNK):
-        yield index.vectors(keys[start : start + CHUNK])
+def _numbered(rows: Float64) -> npt.NDArray[np.int64]:
+    """Give each row a number, equal rows the same."""
+    seen: dict[bytes, int] = {}
+    return np.array([seen.setdefault(row.tobytes(), len(seen)) for row in rows], np.int64)
 
 
-def mean_direction(rows: Rows) -> npt.NDArray[np.float64]:
-    """Mean of the normalised rows, in float64: (dim,), with a norm of at most 1.
-
-    Raises
-    ------
-    InvalidArgument
-        For fewer than 2 rows.
-    InvalidVector
-        For a zero, NaN or infinite row.
-    """
-    return _Mean("the sample", rows).value
+def _counted(pairs: PairSet, documents: Mapping[str, Rows]) -> PairSet:
+    """Count how often each row of the pairs is among the documents."""
+    first, second = (
+        _occurrences(rows, documents.get(name))
+        for name, rows in zip(pairs.fields, pairs.rows, strict=True)
+    )
+    return replace(pairs, inside=(first, second))
 
 
-def align_rows(
-    rows: npt.ArrayLike, alignment: _core.Alignment | None, query_modality: str | None = None
-) -> npt.NDArray[np.float64]:
-    """Apply an alignment to vectors themselves, in float64: the reference for what an index scores.
-
-    Parameters
-    ----------
-    rows : array-like (n, dim)
-        Non-zero rows of any length.
-    alignment : Alignment or None
-        None only normalises.
-    query_modality : str, optional
-        Take the query side of that modality; without it the document side is taken.
-
-    Returns
-    -------
-    ndarray (n, out_dim) float64
-        Unit rows; zero where nothing is left after the map (norm below 1e-6).
-
-    Raises
-    ------
-    InvalidArgument
-        When the alignment has no map for `query_modality`.
-    """
-    x: npt.NDArray[np.float64] = np.asarray(rows, dtype=np.float64)
-    x = x / np.linalg.norm(x, axis=1, keepdims=True)
-    if alignment is None:
-        return x
-    offset, linear = alignment.offset, alignment.linear
-    if query_modality is not None:
-        maps = alignment.query
-        if maps and query_modality not in maps:
-            raise InvalidArgument(
-                f"the alignment has no query map for {query_modality!r}: it has {sorted(maps)}"
-            )
-        offset, linear = maps[query_modality] if maps else (None, None)
-    if linear is not None:
-        x = x @ linear.astype(np.float64).T
-    if offset is not None:
-        x = x + offset
-    norm = np.linalg.norm(x, axis=1, keepdims=True)
-    return np.where(norm < MIN_NORM, 0.0, x / np.maximum(norm, MIN_NORM))
+def _occurrences(rows: Float64, documents: Rows | None) -> npt.NDArray[np.int64]:
+    """How often each of `rows` is among the documents, bit by bit once of unit length."""
+    streamed = not hasattr(documents, "__array__") and not isinstance(documents, (list, tuple))
+    if streamed:  # and run out by now
+        return np.zeros(len(rows), np.int64)
+    array = np.asarray(documents)
+    counts = {row.tobytes(): 0 for row in rows}
+    for start in range(0, len(array), CHUNK):
+        for row in unit_rows("documents", array[start : start + CHUNK]):
+            key = row.tobytes()
+            if key in counts:
+                counts[key] += 1
+    return np.array([counts[row.tobytes()] for row in rows], np.int64)
 
 
-class _Mean:
-    """Sum and count of normalised rows, over one array or a stream of them."""
-
-    def __init__(self, what: str, rows: Rows) -> None:
-        streamed = not hasattr(rows, "__array__") and not isinstance(rows, (list, tuple))
-        self.count = 0
-        self.total = np.zeros(0)
-        for chunk in rows if streamed else (rows,):  # type: ignore[union-attr]
-            block = np.asarray(chunk, dtype=np.float64)
-            if not block.size:
-                continue
-            if block.ndim != 2:
-                raise InvalidVector(f"{what} has shape {block.shape}: give (n, dim) rows")
-            norms = np.linalg.norm(block, axis=1)
-            bad = ~(np.isfinite(norms) & (norms > 0))
-            if bad.any():
-                position = int(np.argmax(bad))
-                raise InvalidVector(
-                    f"row {self.count + position} of {what} has norm {norms[position]}: "
-                    "remove zero, NaN and infinite rows"
-                )
-            self.total = (block / norms[:, None]).sum(axis=0) + (self.total if self.count else 0.0)
-            self.count += len(block)
-        if self.count < MIN_ROWS:
-            raise InvalidArgument(
-                f"{what} has {self.count} rows and centring needs at least {MIN_ROWS}: "
-                "add vectors first (some hundreds make a steady mean)"
-            )
-        self.value = self.total / self.count
+def _without(method: str, sample: Sample, train: PairSet, held: PairSet) -> Sample:
+    """Take the rows of the held-out pairs out of a sample, and leave it `train` as its pairs."""
+    if method in FITTED:
+        return replace(sample, pairs=(train,))
+    sums = dict(sample.sums)
+    for side, name in enumerate(held.fields):
+        moments = sums[name].square is not None
+        sums[name] = sums[name].add(held.sums(side, moments=moments), -1)
+    return replace(sample, sums=sums, pairs=(train,))
 
 
-def dump_alignment(alignment: _core.Alignment) -> bytes:
-    """Pack an alignment into bytes (an npz archive, whose checksums guard it)."""
-    arrays: dict[str, Float32] = {}
-    modalities = []
-    for name, value in (("offset", alignment.offset), ("linear", alignment.linear)):
-        if value is not None:
-            arrays[name] = value
-    for i, (modality, pair) in enumerate((alignment.query or {}).items()):
-        modalities.append(modality)
-        for name, value in zip(("offset", "linear"), pair, strict=True):
-            if value is not None:
-                arrays[f"query{i}_{name}"] = value
-    names = np.frombuffer(json.dumps(modalities).encode(), np.uint8)
-    buffer = io.BytesIO()
-    np.savez(buffer, modalities=names, **arrays)  # type: ignore[arg-type]
-    return buffer.getvalue()
+def _query_findings(method: str, sample: Sample) -> list[Finding]:
+    if method not in CENTRED:
+        return []
+    return [
+        Finding(
+            "QUERY_MEAN_ASSUMED",
+            f"No sample of {modality} queries was given, so the mean of the {modality} documents "
+            "stands for theirs.",
+            f"Give queries={{{modality!r}: rows}} with some hundreds of real queries.",
+        )
+        for modality in sample.modalities()
+        if modality not in sample.queries
+    ]
 
 
-def load_alignment(blob: bytes) -> _core.Alignment:
-    """Unpack what `dump_alignment` made.
-
-    Raises
-    ------
-    InvalidArgument
-        When the bytes are damaged.
-    """
-    try:
-        with np.load(io.BytesIO(blob), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        modalities = json.loads(arrays["modalities"].tobytes())
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise InvalidArgument(f"not a stored alignment: {error}") from error
-    query = {
-        modality: (arrays.get(f"query{i}_offset"), arrays.get(f"query{i}_linear"))
-        for i, modality in enumerate(modalities)
-    }
-    return _core.Alignment(
-        offset=arrays.get("offset"), linear=arrays.get("linear"), query=query or None
+def _unvalidated(method: str, count: int, folds: int) -> Finding:
+    return Finding(
+        "UNVALIDATED",
+        f"There are {count} pairs and {folds}-fold cross-validation needs {2 * folds}, so nothing "
+        f"tells whether {method!r} keeps the cross-modal ranking.",
+        "Give pairs (some hundreds), or items that fill two fields.",
     )

@@ -426,16 +426,22 @@ class Catalog:
         """Leave no alignment active; the stored ones stay."""
         self._writer.execute("UPDATE alignments SET active = 0 WHERE active")
 
-    def active_alignment(self) -> tuple[int, str, dict[str, Any], dict[str, bytes]] | None:
-        """Version, method, details and per-field maps of the active alignment."""
+    def activate_alignment(self, version: int) -> None:
+        """Make a stored alignment the active one."""
+        self.deactivate_alignment()
+        self._writer.execute("UPDATE alignments SET active = 1 WHERE version = ?", (version,))
+
+    def alignments(self) -> list[tuple[int, str, bool, str]]:
+        """Version, method, whether it is active, and details (JSON text) of every alignment."""
         with self._reading() as db:
-            query = "SELECT version, method, details FROM alignments WHERE active"
-            row = db.execute(query).fetchone()
-            if row is None:
-                return None
+            query = "SELECT version, method, active, details FROM alignments ORDER BY version"
+            return [(int(v), str(m), bool(a), d) for v, m, a, d in db.execute(query)]
+
+    def alignment_maps(self, version: int) -> dict[str, bytes]:
+        """Per-field maps of an alignment."""
+        with self._reading() as db:
             query = "SELECT field, map FROM alignment_fields WHERE version = ?"
-            maps = dict(db.execute(query, (row[0],)).fetchall())
-            return int(row[0]), str(row[1]), json.loads(row[2]), maps
+            return dict(db.execute(query, (version,)).fetchall())
 
     def put_cohorts(self, cohorts: Mapping[str, tuple[int, npt.NDArray[np.int64]]]) -> None:
         """Store background samples: per field, how many rows it had, and the keys drawn."""

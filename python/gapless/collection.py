@@ -12,13 +12,11 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
-from .alignment import ActiveAlignment, estimate
-from .batch import ItemId, read_batch, read_id, read_ids, whole
-from .catalog import Catalog
-from .diagnosis import Diagnosis
-from .diagnostics import SAMPLE, diagnose_fields
+from .batch import ItemId, read_batch, read_id, whole
+from .collection_gap import GapMethods
 from .errors import InvalidArgument, UnknownId
 from .folder import folder_path
+from .item_keys import keys_of, listed_ids
 from .query import Encoders, choose_fusion, plan, run
 from .results import HitRow, Hits, Item
 from .schema import Schema
@@ -69,7 +67,7 @@ def open(
     return Collection(path, schema, durability=durability)
 
 
-class Collection:
+class Collection(GapMethods):
     """An open collection; make one with `gapless.open` and close it, or use ``with``.
 
     Any number of threads may search beside one that writes; writers take turns. A search sees
@@ -170,31 +168,11 @@ class Collection:
             When the disk is full.
         """
         self._storage.live()
-        names, _ = _listed(ids)
+        names, _ = listed_ids(ids)
         with self._storage.writing:
-            keys = self._keys(self._storage.live(), names)
+            keys = keys_of(self._storage.live(), names)
             if keys:
                 self._storage.remove(keys)
-
-    def _keys(self, catalog: Catalog, ids: Sequence[ItemId]) -> list[int]:
-        keys = []
-        for item, key in zip(ids, catalog.keys_of(ids), strict=True):
-            if key is None:
-                raise UnknownId(
-                    f"there is no item {item!r}{self._twin(catalog, item)}: "
-                    "upsert it first or leave it out"
-                )
-            keys.append(key)
-        return keys
-
-    @staticmethod
-    def _twin(catalog: Catalog, item: ItemId) -> str:
-        """Point out that the id is there as the other type, the likely slip."""
-        try:
-            other: ItemId = int(item) if isinstance(item, str) else str(item)
-            return f" (but {other!r} is there)" if catalog.keys_of([other])[0] is not None else ""
-        except (ValueError, OverflowError):
-            return ""
 
     def checkpoint(self) -> None:
         """Write what is pending into segment files, so that the next open is quick.
@@ -262,8 +240,8 @@ class Collection:
             For an id given twice or of the wrong type.
         """
         catalog = self._storage.live()
-        names, alone = _listed(ids)
-        keys = self._keys(catalog, names)
+        names, alone = listed_ids(ids)
+        keys = keys_of(catalog, names)
         rows = catalog.items(keys)
         items = []
         with self._storage.swapping.shared():
@@ -382,84 +360,6 @@ class Collection:
             reason,
         )
 
-    # -- the gap ------------------------------------------------------------------------------
-
-    @property
-    def alignment(self) -> ActiveAlignment | None:
-        """The active alignment; None when scores are raw."""
-        return self._storage.alignment
-
-    def align(
-        self, method: str | None = "center", queries: Mapping[str, Any] | None = None
-    ) -> ActiveAlignment | None:
-        """Choose how scores are freed of the modality gap; no vector is rewritten.
-
-        Parameters
-        ----------
-        method : {"center", "raw"} or None
-            ``"center"`` subtracts the mean of each side (see `gapless.alignment.center`). ``"raw"``
-            and None go back to plain cosines.
-        queries : mapping, optional
-            Sample query vectors, {modality: (n, dim)}; with several spaces
-            {space: {modality: (n, dim)}}. A modality left out uses its documents' mean.
-
-        Returns
-        -------
-        ActiveAlignment or None
-
-        Raises
-        ------
-        InvalidArgument
-            For an unknown method, a field with fewer than 2 rows, or queries of no known form.
-        InvalidVector, UnknownField
-            For bad query samples, and samples of a space that the schema lacks.
-        StorageError
-            When the disk is full. The active alignment stays in all these cases.
-        """
-        self._storage.live()
-        with self._storage.writing:
-            self._storage.live()
-            if method is None or method == "raw":
-                self._storage.unalign()
-                return None
-            maps, query_rows = estimate(method, self.schema, self._storage.indexes, queries)
-            self._storage.align(method, maps, query_rows)
-            return self.alignment
-
-    def diagnose(self, k: int = 10, sample: int = SAMPLE, seed: int = 0) -> Diagnosis:
-        """Measure gap, spread and intra-modal bias, raw and under the active alignment.
-
-        Parameters
-        ----------
-        k : int
-            Depth of the bias rate.
-        sample : int
-            Rows looked at per space, drawn with `seed` when there are more.
-
-        Returns
-        -------
-        Diagnosis
-            Print it, or take ``.to_dict()``. Spaces without a vector are left out.
-
-        Raises
-        ------
-        InvalidArgument
-            When k or sample is below 1, or the collection is empty.
-        """
-        self._storage.live()
-        k, sample = whole("k", k), whole("sample", sample)
-        storage = self._storage
-        with storage.writing:  # rows must not leave between the sample and the fetch
-            return diagnose_fields(
-                self.schema,
-                storage.indexes,
-                storage.maps,
-                storage.alignment.method if storage.alignment else "raw",
-                k=k,
-                sample=sample,
-                seed=seed,
-            )
-
     def stats(self) -> dict[str, Any]:
         """Count items, rows, bytes and pending writes, as a dict ready for JSON."""
         catalog = self._storage.live()
@@ -486,10 +386,3 @@ class Collection:
             if active is None
             else {"version": active.version, "method": active.method},
         }
-
-
-def _listed(ids: ItemId | np.integer[Any] | Iterable[ItemId]) -> tuple[list[ItemId], bool]:
-    """Check ids, and tell whether a lone one was given."""
-    if isinstance(ids, (str, int, np.integer)):
-        return [read_id(ids)], True
-    return read_ids(ids), False

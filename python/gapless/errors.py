@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "AlignmentRefused",
     "CollectionLocked",
     "CorruptFile",
     "DuplicateId",
@@ -51,6 +52,10 @@ class SchemaMismatch(InvalidArgument):
 
 class UnreadableImage(InvalidArgument):
     """An image cannot be opened or decoded."""
+
+
+class AlignmentRefused(GaplessError):
+    """An alignment would lose held-out cross-modal quality; the active one stays."""
 
 
 class SpaceMismatch(GaplessError, TypeError):

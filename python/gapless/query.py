@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _core
-from .alignment import ActiveAlignment
+from .alignment_versions import AlignmentVersion
 from .batch import as_array, as_matrix, known_fields
 from .cohorts import Cohorts
 from .errors import (
@@ -151,7 +151,7 @@ def _is_for_another(encoder: str | None, modality: str) -> bool:
 def plan(
     schema: Schema,
     encoders: Encoders,
-    alignment: ActiveAlignment | None,
+    alignment: AlignmentVersion | None,
     maps: Mapping[str, _core.Alignment],
     *,
     text: str | None,

@@ -8,14 +8,21 @@ import sqlite3
 import threading
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from . import _core
-from .alignment import ActiveAlignment, dump_alignment, load_alignment
+from .alignment_fields import Estimate
+from .alignment_versions import (
+    AlignmentVersion,
+    active_alignment,
+    alignment_versions,
+    dump_alignment,
+    stored_alignment,
+)
 from .batch import Batch
 from .catalog import Catalog, ItemRow, check_durability
 from .cohorts import Cohorts, draw
@@ -109,7 +116,7 @@ class Storage:
         for field, index in self.indexes.items():
             _replay(catalog, field, index, named[field].seq if field in named else 0)
         self.count = catalog.count()
-        self.alignment, self.maps = _stored_alignment(catalog)
+        self.alignment, self.maps = active_alignment(catalog)
         for field, index in self.indexes.items():
             index.set_alignment(self.maps.get(field))
         self.cohorts = Cohorts(
@@ -262,29 +269,55 @@ class Storage:
             self._commit(write, follow)
             self._checkpoint_if_due()
 
-    def align(
-        self, method: str, maps: Mapping[str, _core.Alignment], query_rows: Mapping[str, int]
-    ) -> None:
+    def align(self, estimate: Estimate) -> None:
         """Store an alignment as a new version and score with it."""
         with self.writing:
-            rows = {field: len(self.indexes[field]) for field in maps}
+            result, maps = estimate.result, estimate.result.maps
             samples = {field: draw(self.indexes[field]) for field in maps}
+            fresh = AlignmentVersion(
+                version=0,
+                method=result.method,
+                active=True,
+                rows={field: len(self.indexes[field]) for field in maps},
+                query_rows=estimate.query_rows,
+                validation=result.validation,
+                findings=result.findings,
+                means=estimate.means,
+                next_key=self.live().next_key(),
+                bridges=estimate.bridges,
+            )
             version = 0
 
             def write(catalog: Catalog) -> None:
                 nonlocal version
-                version = catalog.add_alignment(
-                    method,
-                    {"rows": rows, "query_rows": dict(query_rows)},
-                    {field: dump_alignment(value) for field, value in maps.items()},
-                )
+                blobs = {field: dump_alignment(value) for field, value in maps.items()}
+                version = catalog.add_alignment(result.method, fresh.details(), blobs)
                 catalog.put_cohorts(samples)
 
             def follow() -> None:
                 self.cohorts.install(samples)
-                self._swap(ActiveAlignment(version, method, rows, dict(query_rows)), maps)
+                self._swap(replace(fresh, version=version), maps)
 
             self._commit(write, follow)
+
+    def realign(self, version: int) -> None:
+        """Score with a stored alignment again.
+
+        Raises
+        ------
+        InvalidArgument
+            When there is none of that version.
+        """
+        with self.writing:
+            stored, maps = stored_alignment(self.live(), version)
+            self._commit(
+                lambda catalog: catalog.activate_alignment(version),
+                lambda: self._swap(replace(stored, active=True), maps),
+            )
+
+    def alignments(self) -> list[AlignmentVersion]:
+        """Every alignment there has been, oldest first."""
+        return alignment_versions(self.live())
 
     def unalign(self) -> None:
         """Score with plain cosines again."""
@@ -293,7 +326,7 @@ class Storage:
                 lambda catalog: catalog.deactivate_alignment(), lambda: self._swap(None, {})
             )
 
-    def _swap(self, active: ActiveAlignment | None, maps: Mapping[str, _core.Alignment]) -> None:
+    def _swap(self, active: AlignmentVersion | None, maps: Mapping[str, _core.Alignment]) -> None:
         with self.swapping.exclusive():
             for field, index in self.indexes.items():
                 index.set_alignment(maps.get(field))
@@ -376,20 +409,3 @@ def _replay(catalog: Catalog, field: str, index: Index, after: int) -> None:
         if blobs:
             vectors = np.frombuffer(b"".join(blobs), np.float32)
             put(index, keys, vectors.reshape(len(blobs), index.dim))
-
-
-def _stored_alignment(
-    catalog: Catalog,
-) -> tuple[ActiveAlignment | None, dict[str, _core.Alignment]]:
-    stored = catalog.active_alignment()
-    if stored is None:
-        return None, {}
-    version, method, details, blobs = stored
-    try:
-        maps = {field: load_alignment(blob) for field, blob in blobs.items()}
-        return ActiveAlignment(version, method, details["rows"], details["query_rows"]), maps
-    except (InvalidArgument, KeyError) as error:
-        raise CorruptFile(
-            f"{catalog.path}: alignment {version} is damaged ({error}): "
-            "restore the folder from a backup"
-        ) from error

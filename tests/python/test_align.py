@@ -10,7 +10,8 @@ import pytest
 
 import gapless as gl
 from collection_kit import two_space_schema
-from gapless.alignment import align_rows, center, dump_alignment, load_alignment, mean_direction
+from gapless.alignment import align_rows, center, mean_direction
+from gapless.alignment_versions import dump_alignment, load_alignment
 from gapless.errors import (
     CorruptFile,
     InvalidArgument,
@@ -265,7 +266,7 @@ def test_align_changes_the_scores_by_the_formula_and_raw_takes_it_back(
     after = raws(col.search(**ask))
     assert after == pytest.approx(expected(rows, q, means, means["caption"]), abs=1e-5)
     queries = rng.normal(size=(25, DIM)) + 1
-    active = col.align("center", {"text": queries})
+    active = col.align("center", queries={"text": queries})
     assert active is not None
     assert (active.version, active.query_rows) == (2, {"clip/text": 25})
     asked = unit(queries).mean(axis=0)
@@ -282,7 +283,7 @@ def test_align_changes_the_scores_by_the_formula_and_raw_takes_it_back(
 def test_the_active_alignment_survives_reopening(tmp_path: Path, rng: np.random.Generator) -> None:
     col, rows = filled(tmp_path / "c", rng)
     ask = {"vectors": {"clip": rows["caption"][3]}, "modality": "text", "limit": 120}
-    col.align("center", {"text": rows["caption"][:30]})
+    col.align("center", queries={"text": rows["caption"][:30]})
     before, active = col.search(**ask), col.alignment
     col.close()
     with gl.open(tmp_path / "c") as col:
@@ -333,28 +334,28 @@ def test_align_refuses_and_keeps_what_was_active(tmp_path: Path, rng: np.random.
     col, _ = filled(tmp_path / "c", rng)
     active = col.align("center")
     good = rng.normal(size=(9, DIM))
-    with pytest.raises(InvalidArgument, match="method is 'rotate': choose one of center, raw"):
+    with pytest.raises(InvalidArgument, match="method is 'rotate': choose one of center, shift"):
         col.align("rotate")
     with pytest.raises(InvalidArgument, match="queries is a list"):
-        col.align("center", [good])  # type: ignore[arg-type]
+        col.align("center", queries=[good])  # type: ignore[arg-type]
     with pytest.raises(InvalidVector, match=r"'text' queries of space 'clip' have shape \(9, 7\)"):
-        col.align("center", {"text": good[:, :7]})
+        col.align("center", queries={"text": good[:, :7]})
     with pytest.raises(UnknownField, match="queries names the space 'clap'"):
-        col.align("center", {"clap": {"text": good}})
+        col.align("center", queries={"clap": {"text": good}})
     with pytest.raises(InvalidArgument, match="'text' queries has 1 rows"):
-        col.align("center", {"text": good[:1]})
+        col.align("center", queries={"text": good[:1]})
     with pytest.raises(InvalidArgument, match="queries is a ndarray"):
-        col.align("center", good)  # type: ignore[arg-type]
+        col.align("center", queries=good)  # type: ignore[arg-type]
     with pytest.raises(InvalidVector, match="queries of space 'clip' has dtype <U1"):
-        col.align("center", {"text": [["a"]]})
+        col.align("center", queries={"text": [["a"]]})
     with pytest.raises(InvalidVector, match="queries of space 'clip' is no array"):
-        col.align("center", {"text": [[1.0, 2.0], [3.0]]})
+        col.align("center", queries={"text": [[1.0, 2.0], [3.0]]})
     with pytest.raises(InvalidArgument, match=r"both rows and dicts under \['text', 'clip'\]"):
-        col.align("center", {"text": good, "clip": {"text": good}})
+        col.align("center", queries={"text": good, "clip": {"text": good}})
     with pytest.raises(InvalidArgument, match="queries names the modality 3: give a string"):
-        col.align("center", {3: good})  # type: ignore[dict-item]
+        col.align("center", queries={3: good})  # type: ignore[dict-item]
     with pytest.raises(InvalidVector, match="row 2 of the 'text' queries"):
-        col.align("center", {"text": np.where(np.arange(9)[:, None] == 2, 0, good)})
+        col.align("center", queries={"text": np.where(np.arange(9)[:, None] == 2, 0, good)})
     assert col.alignment == active
     col.close()
     with gl.open(tmp_path / "c") as col:
@@ -376,8 +377,8 @@ def test_several_spaces_are_centred_apart_and_ask_for_queries_by_space(
     with gl.open(tmp_path / "c", two_space_schema()) as col:
         col.upsert(list(range(20)), {"image": image, "body": body})
         with pytest.raises(InvalidArgument, match="give queries as"):
-            col.align("center", {"text": body})
-        active = col.align("center", {"bge": {"text": body[:5]}})
+            col.align("center", queries={"text": body})
+        active = col.align("center", queries={"bge": {"text": body[:5]}})
         assert active is not None
         assert active.query_rows == {"bge/text": 5}
         hit = col.search(vectors={"bge": body[2]}, modality="text", limit=20)

@@ -144,22 +144,24 @@ def test_pending_is_counted_again_when_opened(tmp_path: Path) -> None:
 
 def test_one_alignment_is_active_and_old_versions_stay_numbered(tmp_path: Path) -> None:
     catalog = Catalog(tmp_path, SCHEMA)
-    assert catalog.active_alignment() is None
+    assert catalog.alignments() == []
     with catalog.writing():
         assert catalog.add_alignment("center", {"rows": {"a": 1}}, {"a": b"one"}) == 1
     with catalog.writing():
         assert catalog.add_alignment("center", {"rows": {"a": 2}}, {"a": b"x", "b": b"y"}) == 2
-    assert catalog.active_alignment() == (
-        2,
-        "center",
-        {"rows": {"a": 2}},
-        {"a": b"x", "b": b"y"},
-    )
+    first, second = '{"rows": {"a": 1}}', '{"rows": {"a": 2}}'
+    assert catalog.alignments() == [(1, "center", False, first), (2, "center", True, second)]
+    assert catalog.alignment_maps(1) == {"a": b"one"}
+    assert catalog.alignment_maps(2) == {"a": b"x", "b": b"y"}
+    with catalog.writing():
+        catalog.activate_alignment(1)
+    assert [active for _, _, active, _ in catalog.alignments()] == [True, False]
     with catalog.writing():
         catalog.deactivate_alignment()
-    assert catalog.active_alignment() is None
+    assert [active for _, _, active, _ in catalog.alignments()] == [False, False]
     with catalog.writing():
-        assert catalog.add_alignment("center", {}, {}) == 3
+        assert catalog.add_alignment("project", {}, {}) == 3
+    assert catalog.alignments()[2] == (3, "project", True, "{}")
     catalog.close()
 
 

@@ -71,7 +71,7 @@ def measured(
             for method in ("combmax", "rrf", "minmax", "cohort", "auto"):
                 value = mean_ndcg(col, names, caption[test], method, seed)
                 found.setdefault(method, []).append(value)
-            col.align("center", {"text": caption[train]})
+            col.align("center", queries={"text": caption[train]})
             for method in ("combmax", "cohort"):
                 value = mean_ndcg(col, names, caption[test], method, seed)
                 found.setdefault(f"center {method}", []).append(value)
