@@ -5,6 +5,7 @@ from __future__ import annotations
 from gapless import errors
 from gapless._core import Alignment, FlatIndex, HnswIndex, __version__, fuse
 from gapless.alignment import align, alpha_mix
+from gapless.calibration import calibrate
 from gapless.collection import Collection, open
 from gapless.config import show_config
 from gapless.duplicates import near_duplicates
@@ -26,6 +27,7 @@ __all__ = [
     "__version__",
     "align",
     "alpha_mix",
+    "calibrate",
     "errors",
     "evaluate",
     "fuse",
