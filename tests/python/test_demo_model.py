@@ -275,6 +275,7 @@ for exact in (True, False):
     write_folder(folder, towers.text, towers.icon, vocabulary, exact=exact)
     found[str(exact)] = float(np.abs(Embedder(folder).pictures(pictures) - seen).max())
 print(json.dumps(found))
+assert 0 < towers.scale.item() <= np.log(100)
 """
 
 
@@ -289,6 +290,7 @@ def test_training_runs_learns_and_exports_graphs_that_agree_with_torch(tmp_path:
         env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
     )
     assert done.returncode == 0, done.stderr
+    assert "a batch of 32 pairs leaves 31 negatives" in done.stderr
     *log, last = done.stdout.splitlines()
     teacher = [float(line.split("teacher")[1].split()[0]) for line in log if "teacher" in line]
     assert len(teacher) == 3

@@ -57,7 +57,7 @@ committed before training, which does not read them.
 `python -m gapless.demo.train`, seed {seed}: {steps} steps of {names} names with two pictures each;
 {minutes:.0f} minutes on {threads} CPU cores that did other work as well. InfoNCE with several right
 answers both ways, a supervised contrastive term among pictures of one name, and the cosine to the
-teacher. Settings were tried in a short run with Remix as the family held out and Material and
+teacher.{left} Settings were tried in a short run with Remix as the family held out and Material and
 Phosphor to train on. After this model was measured on the held-out families, 500 more steps with
 weak augmentation were tried; they changed R@10 by less than 0.005 and were dropped.
 
@@ -117,10 +117,12 @@ def card(metrics: dict[str, Any]) -> str:
     queries += [
         f"| {query} | {every[query]['accepted']} | {only[query]['accepted']} |" for query in every
     ]
+    masked = metrics["training"].get("false_negatives_masked")
     return _CARD.format(
         **metrics["model"],
         **metrics["training"],
         **metrics["gap"]["held_out"],
+        left=" False negatives were left out of the first two." if masked else "",
         rows="\n".join(rows),
         queries="\n".join(queries),
     )

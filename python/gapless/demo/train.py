@@ -1,10 +1,11 @@
 """Train the packaged model from nothing: ``python -m gapless.demo.train`` (extra ``export``).
 
 Icons and names of the families in :data:`gapless.demo.icons.TRAINING` are pulled together by a
-contrastive loss with several right answers (InfoNCE; van den Oord et al. 2018, Radford et al.
-2021), pictures of one name by a supervised contrastive loss (Khosla et al. 2020), and the text
-tower is held near its teacher on single words, names and pairs of words, so that words no icon is
-named by keep their meaning. The held-out families are only looked at once training is over.
+contrastive loss with several right answers (InfoNCE, as :mod:`gapless.losses` defines it; false
+negatives are left out of it), pictures of one name by a supervised contrastive loss (Khosla et al.
+2020), and the text tower is held near its teacher on single words, names and pairs of words, so
+that words no icon is named by keep their meaning. The held-out families are only looked at once
+training is over. The packaged model is older than the masking of false negatives.
 """
 
 from __future__ import annotations
@@ -19,15 +20,18 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gapless.demo import icons as icon_set
+from gapless.demo.contrast import contrast, drawings, false_negatives
 from gapless.demo.data import Names, augment, pixels, token_batch
 from gapless.demo.distil import Teacher, Vocabulary, static_table
 from gapless.demo.towers import DIM, TOKEN_DIM, WIDTHS, IconTower, TextTower
 from gapless.errors import InvalidArgument
+from gapless.losses import INITIAL_LOG_SCALE, MAX_LOG_SCALE, warn_of_risks
 
 __all__ = ["Recipe", "Towers", "main", "ship", "train"]
 
@@ -62,21 +66,15 @@ class Towers(nn.Module):
         self.text = TextTower(table)
         self.icon = IconTower()
         self.mirror = nn.Linear(DIM, 384)
-        self.scale = nn.Parameter(torch.tensor(2.66))
+        self.scale = nn.Parameter(torch.tensor(round(INITIAL_LOG_SCALE, 2)))
 
 
-def _contrast(logits: Tensor, right: Tensor) -> Tensor:
-    """InfoNCE with several right answers: the mean log-probability over each row's own."""
-    log = F.log_softmax(logits, dim=1)
-    return -((log * right).sum(1) / right.sum(1)).mean()
-
-
-def _pairs(pictures: Tensor, owner: Tensor, temperature: float = 0.1) -> Tensor:
+def _pairs(pictures: Tensor, owner: Tensor, doubtful: Tensor, temperature: float = 0.1) -> Tensor:
     """Supervised contrastive loss among pictures; a picture is no answer to itself."""
     logits = pictures @ pictures.T / temperature
     itself = torch.eye(len(pictures), dtype=torch.bool)
     right = (owner[:, None] == owner[None]) & ~itself
-    return _contrast(logits.masked_fill(itself, -1e4), right.float())
+    return contrast(logits, right, itself | doubtful[owner])
 
 
 @dataclass(frozen=True)
@@ -140,19 +138,27 @@ def _follow(average: Towers, towers: Towers, keep: float) -> None:
 
 
 def _losses(
-    towers: Towers, x: Tensor, words: tuple[Tensor, Tensor], lessons: Lessons, picked: Tensor
+    towers: Towers,
+    x: Tensor,
+    words: tuple[Tensor, Tensor],
+    doubtful: Tensor,
+    lessons: Lessons,
+    picked: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Name against picture, picture against picture, and the distance to the teacher."""
+    """Name against picture, picture against picture, and the distance to the teacher.
+
+    `doubtful` (names, pictures) has the false negatives.
+    """
     with torch.autocast("cpu", dtype=torch.bfloat16):
         seen = towers.icon(x.contiguous(memory_format=torch.channels_last))
     read = towers.text(*words)
     owner = torch.arange(len(read)).repeat(2)
-    right = (torch.arange(len(read))[:, None] == owner[None]).float()
-    logits = read @ seen.T * towers.scale.exp().clamp(max=100)
-    match = (_contrast(logits, right) + _contrast(logits.T, right.T)) / 2
+    right = torch.arange(len(read))[:, None] == owner[None]
+    logits = read @ seen.T * towers.scale.exp()
+    match = (contrast(logits, right, doubtful) + contrast(logits.T, right.T, doubtful.T)) / 2
     taught = towers.mirror(towers.text(lessons.ids[picked], lessons.mask[picked]))
     far = 1 - F.cosine_similarity(taught, lessons.target[picked], dim=1).mean()
-    return match, _pairs(seen, owner), far
+    return match, _pairs(seen, owner, doubtful), far
 
 
 @dataclass(frozen=True)
@@ -161,6 +167,7 @@ class _Material:
 
     names: Names
     pictures: Tensor
+    drawn: npt.NDArray[np.int64]
     tokenizer: Any
     lessons: Lessons
     rng: np.random.Generator
@@ -186,12 +193,18 @@ def _run(
             words = token_batch(material.tokenizer, batch.texts)
             x = augment(material.pictures[batch.rows], batch.mirrors, generator)
             picked = torch.randint(len(lessons.ids), (1024,), generator=generator)
-            match, alike, far = _losses(towers, x, words, lessons, picked)
+            owner = np.tile(np.arange(len(batch.texts)), 2)
+            doubtful = torch.from_numpy(
+                false_negatives(batch.texts, material.drawn[batch.rows], owner)
+            )
+            match, alike, far = _losses(towers, x, words, doubtful, lessons, picked)
             loss = match + recipe.pictures_weight * alike + recipe.teacher_weight * far
             optimizer.zero_grad(set_to_none=True)
             cast(Any, loss).backward()
             nn.utils.clip_grad_norm_(clipped, 1.0)
             optimizer.step()
+            with torch.no_grad():
+                towers.scale.clamp_(0, MAX_LOG_SCALE)
             schedule.step()
             step += 1
             _follow(average, towers, min(recipe.average, step / (step + 10)))
@@ -237,6 +250,11 @@ def train(
         An icon is held out, or there are fewer names than a batch.
     MissingExtra
         The fonts or the teacher are not installed.
+
+    Warns
+    -----
+    RuntimeWarning
+        For numbers that are known to spoil a training (:func:`gapless.losses.training_risks`).
     """
     from tokenizers import Tokenizer
 
@@ -251,12 +269,19 @@ def train(
         raise InvalidArgument(
             f"{len(names)} names do not fill a batch of {recipe.names}; lower Recipe.names"
         )
+    # What comes trained are the word vectors: they have a rate of their own, and a teacher.
+    warn_of_risks(
+        batch=recipe.names,
+        pairs=None if recipe.teacher_weight > 0 else len(icons),
+        learning_rate=recipe.table_rate,
+        pretrained=True,
+    )
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
     generator = torch.Generator().manual_seed(recipe.seed)
 
     begun = time.perf_counter()
-    pictures = pixels(icon_set.draw_all(icons))
+    drawn = icon_set.draw_all(icons)
     vocabulary = vocabulary or Vocabulary.load()
     tokenizer = Tokenizer.from_str(json.dumps(vocabulary.tokenizer))
     teacher = Teacher()
@@ -269,7 +294,7 @@ def train(
             f"{len(lessons.ids)} lessons; ready after {time.perf_counter() - begun:.0f} s"
         )
 
-    material = _Material(names, pictures, tokenizer, lessons, rng, generator)
+    material = _Material(names, pixels(drawn), drawings(drawn), tokenizer, lessons, rng, generator)
     towers = _run(towers, material, recipe, every)
     return towers.eval(), vocabulary
 
@@ -341,6 +366,7 @@ def ship(
             "threads": torch.get_num_threads(),
             "training_icons": len(icons),
             "training_names": len(Names(icons)),
+            "false_negatives_masked": True,
         },
         **measure(folder),
     }
