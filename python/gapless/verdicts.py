@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from .diagnosis import Diagnosis, PairReading, RouteReading
 from .findings import Finding
 
-__all__ = ["COLLAPSED_STD", "WIDE_GAP", "judge"]
+__all__ = ["COLLAPSED_STD", "WIDE_GAP", "active", "judge", "separation"]
 
 COLLAPSED_STD = 0.01  # std of random-pair cosines; the contrastive-learning guide's bound
 HEALTHY_STD = 0.04  # lower end of the same guide's band for CLIP; cross-modal pairs only
@@ -75,7 +75,7 @@ def _narrow(found: Diagnosis) -> Iterator[Finding]:
         std = p.random_std
         if p.alignment != "raw" or std is None or not COLLAPSED_STD <= std < HEALTHY_STD:
             continue
-        if p.matched < MATCHED or (_separation(p) or 0.0) < APART:
+        if p.matched < MATCHED or (separation(p) or 0.0) < APART:
             yield Finding(
                 "NARROW_SCORES",
                 f"In space {p.space!r}, random pairs of {' and '.join(p.modalities)} have a std of "
@@ -85,7 +85,7 @@ def _narrow(found: Diagnosis) -> Iterator[Finding]:
             )
 
 
-def _separation(p: PairReading) -> float | None:
+def separation(p: PairReading) -> float | None:
     """Stds of the random pairs by which matched ones score higher."""
     if p.matched_mean is None or p.random_mean is None or not p.random_std:
         return None
@@ -94,7 +94,7 @@ def _separation(p: PairReading) -> float | None:
 
 def _unrelated(found: Diagnosis) -> Iterator[Finding]:
     for p in found.pairs:
-        apart = _separation(p)
+        apart = separation(p)
         if p.alignment == "raw" and p.matched >= MATCHED and apart is not None and apart < 1.0:
             yield Finding(
                 "PAIRS_UNRELATED",
