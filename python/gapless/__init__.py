@@ -11,6 +11,7 @@ from gapless.config import show_config
 from gapless.duplicates import near_duplicates
 from gapless.evaluation import evaluate
 from gapless.mining import mine_hard_negatives
+from gapless.mixed_benchmark import mixbench, u_curve
 from gapless.results import Hit, Hits
 from gapless.schema import Field, Schema, Space
 
@@ -32,7 +33,9 @@ __all__ = [
     "evaluate",
     "fuse",
     "mine_hard_negatives",
+    "mixbench",
     "near_duplicates",
     "open",
     "show_config",
+    "u_curve",
 ]
