@@ -8,8 +8,10 @@ from gapless.alignment import align, alpha_mix
 from gapless.calibration import calibrate
 from gapless.collection import Collection, open
 from gapless.config import show_config
+from gapless.diagnostics import diagnose
 from gapless.duplicates import near_duplicates
 from gapless.evaluation import evaluate
+from gapless.guide import recommend
 from gapless.mining import mine_hard_negatives
 from gapless.mixed_benchmark import mixbench, u_curve
 from gapless.results import Hit, Hits
@@ -29,6 +31,7 @@ __all__ = [
     "align",
     "alpha_mix",
     "calibrate",
+    "diagnose",
     "errors",
     "evaluate",
     "fuse",
@@ -36,6 +39,7 @@ __all__ = [
     "mixbench",
     "near_duplicates",
     "open",
+    "recommend",
     "show_config",
     "u_curve",
 ]

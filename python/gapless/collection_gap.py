@@ -9,15 +9,14 @@ from .alignment_fields import FieldDrift, drift_of, estimate
 from .alignment_samples import MapOptions
 from .alignment_versions import AlignmentVersion
 from .batch import whole
-from .diagnosis import Diagnosis
-from .diagnostics import SAMPLE, diagnose_fields
+from .collection_diagnosis import DiagnosisMethods
 from .item_keys import read_key_pairs
 from .storage import Storage
 
 __all__ = ["GapMethods"]
 
 
-class GapMethods:
+class GapMethods(DiagnosisMethods):
     """The part of `Collection` that concerns alignment, calibration and diagnosis."""
 
     _storage: Storage
@@ -143,37 +142,3 @@ class GapMethods:
                 )
                 for field, rows in active.rows.items()
             ]
-
-    def diagnose(self, k: int = 10, sample: int = SAMPLE, seed: int = 0) -> Diagnosis:
-        """Measure gap, spread and intra-modal bias, raw and under the active alignment.
-
-        Parameters
-        ----------
-        k : int
-            Depth of the bias rate.
-        sample : int
-            Rows looked at per space, drawn with `seed` when there are more.
-
-        Returns
-        -------
-        Diagnosis
-            Print it, or take ``.to_dict()``. Spaces without a vector are left out.
-
-        Raises
-        ------
-        InvalidArgument
-            When k or sample is below 1, or the collection is empty.
-        """
-        self._storage.live()
-        k, sample = whole("k", k), whole("sample", sample)
-        storage = self._storage
-        with storage.writing:  # rows must not leave between the sample and the fetch
-            return diagnose_fields(
-                self._storage.schema,
-                storage.indexes,
-                storage.maps,
-                storage.alignment.method if storage.alignment else "raw",
-                k=k,
-                sample=sample,
-                seed=seed,
-            )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,7 +18,7 @@ from .schema import Schema
 from .segments import Index
 from .verdicts import judge
 
-__all__ = ["SAMPLE", "diagnose", "diagnose_fields", "sample_arrays", "sample_fields"]
+__all__ = ["SAMPLE", "diagnose", "diagnose_samples", "sample_arrays", "sample_fields"]
 
 Float64: TypeAlias = "npt.NDArray[np.float64]"
 Keys: TypeAlias = "npt.NDArray[np.int64]"
@@ -32,7 +32,7 @@ def diagnose(
     keys: Mapping[str, Sequence[int] | Keys] | None = None,
     paired: bool = False,
     pairs: KeyPairs | None = None,
-    labels: Mapping[int, Hashable] | None = None,
+    labels: Mapping[Any, Any] | None = None,
     queries: Mapping[str, npt.ArrayLike] | None = None,
     answers: Mapping[str, Sequence[int]] | None = None,
     alignments: Mapping[str, _core.Alignment] | None = None,
@@ -72,8 +72,8 @@ def diagnose(
     ------
     InvalidArgument
         For rows of different dims, a field without a modality or without keys, keys of another
-        length than their rows, answers without queries, k or sample below 1, or when every field
-        is empty.
+        length than their rows, labels of another length or two for one key, answers without
+        queries, k or sample below 1, or when every field is empty.
     InvalidVector
         For zero, NaN or infinite rows among those looked at.
 
@@ -94,7 +94,12 @@ def diagnose(
         queries=queries, answers=answers, alignments=alignments, method=method, space=space,
         sample=sample, seed=seed,
     )  # fmt: skip
-    return _diagnose(drawn, notes, k)
+    return diagnose_samples([(drawn, notes)], k)
+
+
+def diagnose_samples(samples: Iterable[tuple[Sample, tuple[str, ...]]], k: int = 10) -> Diagnosis:
+    """Read and judge samples that were drawn before, one for each space, with their notes."""
+    return Diagnosis.join(_diagnose(sample, notes, k) for sample, notes in samples)
 
 
 def _diagnose(sample: Sample, notes: tuple[str, ...], k: int) -> Diagnosis:
@@ -114,7 +119,7 @@ def sample_arrays(
     keys: Mapping[str, Sequence[int] | Keys] | None = None,
     paired: bool = False,
     pairs: KeyPairs | None = None,
-    labels: Mapping[int, Hashable] | None = None,
+    labels: Mapping[Any, Any] | None = None,
     queries: Mapping[str, npt.ArrayLike] | None = None,
     answers: Mapping[str, Sequence[int]] | None = None,
     alignments: Mapping[str, _core.Alignment] | None = None,
@@ -139,6 +144,7 @@ def sample_arrays(
         if lacking:
             raise InvalidArgument(f"{what} lacks the field {lacking[0]!r}: give it for every field")
     owner = _owners(rows, keys, paired)
+    labels = _labels(labels, owner)
     dim = next(iter(rows.values())).shape[1]
     asked = _queries(queries, dim)
     wanted = _answers(answers, asked)
@@ -216,22 +222,6 @@ def sample_fields(
     return drawn
 
 
-def diagnose_fields(
-    schema: Schema,
-    indexes: Mapping[str, Index],
-    maps: Mapping[str, _core.Alignment],
-    method: str,
-    *,
-    k: int = 10,
-    **given: Any,
-) -> Diagnosis:
-    """Diagnose every space of a collection; arguments and errors are those of `sample_fields`."""
-    return Diagnosis.join(
-        _diagnose(part, notes, k)
-        for part, notes in sample_fields(schema, indexes, maps, method, **given)
-    )
-
-
 def _owners(
     rows: Mapping[str, npt.NDArray[Any]], keys: Mapping[str, Any] | None, paired: bool
 ) -> dict[str, Keys]:
@@ -254,6 +244,33 @@ def _owners(
                 "give one key per row"
             )
     return owner
+
+
+def _labels(
+    labels: Mapping[Any, Any] | None, owner: Mapping[str, Keys]
+) -> Mapping[int, Hashable] | None:
+    """Bring labels given row by row into the form key -> label."""
+    if not labels or not all(isinstance(name, str) for name in labels):
+        return labels
+    found: dict[int, Hashable] = {}
+    for name, given in labels.items():
+        if name not in owner:
+            raise InvalidArgument(
+                f"labels names the field {name!r}: there are {', '.join(map(repr, owner))}"
+            )
+        several = np.asarray(given).tolist()
+        if len(several) != len(owner[name]):
+            raise InvalidArgument(
+                f"field {name!r} has {len(owner[name])} rows and {len(several)} labels: "
+                "give one label per row"
+            )
+        for key, label in zip(owner[name].tolist(), several, strict=True):
+            if found.setdefault(key, label) != label:
+                raise InvalidArgument(
+                    f"key {key} has the labels {found[key]!r} and {label!r}: rows with one key "
+                    "mean the same, so give them one label"
+                )
+    return found
 
 
 def _same(

@@ -26,6 +26,7 @@ MISLED = 0.02  # recall by which the route of lower scores must win, beside two 
 TOLERANCE = 0.01  # recall an alignment may cost, beside two standard errors; as `align` has it
 OUTLYING = 2.0  # times the expected share of outlying queries
 FEW_PAIRS = 50  # below, Platt scaling is worse than a cohort (measured on CLIP, COCO captions)
+FEW_ROWS = 30  # below, a mean or a rank over them says little
 MATCHED = 10  # pairs from which a mean says anything
 
 Rule = Callable[[Diagnosis], Iterator[Finding]]
@@ -36,7 +37,7 @@ def judge(diagnosis: Diagnosis) -> tuple[Finding, ...]:
 
     Codes: ``COLLAPSED``, ``NARROW_SCORES``, ``PAIRS_UNRELATED``, ``SORTS_BY_MODALITY``,
     ``WIDE_GAP``, ``SIMILARITY_MISLEADS``, ``ALIGNMENT_COSTS_RECALL``, ``HUBS``,
-    ``QUERIES_OUT_OF_DISTRIBUTION``, ``FEW_PAIRS``; the gravest first.
+    ``QUERIES_OUT_OF_DISTRIBUTION``, ``FEW_PAIRS``, ``FEW_ROWS``; the gravest first.
     """
     return tuple(itertools.chain.from_iterable(rule(diagnosis) for rule in RULES))
 
@@ -253,6 +254,23 @@ def _few(found: Diagnosis) -> Iterator[Finding]:
             )
 
 
+def _scarce(found: Diagnosis) -> Iterator[Finding]:
+    for r in found.modalities:
+        if r.alignment == "raw" and r.rows < FEW_ROWS:
+            lone = (
+                "; one row has no spread, and what is read off it (0, or nothing) has no meaning"
+                if r.rows == 1
+                else ""
+            )
+            yield Finding(
+                "FEW_ROWS",
+                f"In space {r.space!r}, {r.rows} {r.modality} rows were seen: readings are rough "
+                f"below {FEW_ROWS}{lone}.",
+                f"Add {r.modality} vectors, some hundreds if the readings are to be steady.",
+            )
+
+
 RULES: tuple[Rule, ...] = (
     _collapsed, _unrelated, _narrow, _sorts, _wide, _misled, _costs, _hubs, _outlying, _few,
+    _scarce,
 )  # fmt: skip

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +10,7 @@ import gapless as gl
 from gapless.alignment import center
 from gapless.diagnosis import Diagnosis
 from gapless.diagnostics import diagnose
+from gapless.doctor import examine
 from gapless.errors import InvalidArgument
 from gapless.sampling import draw_rows, merge_keys
 
@@ -229,6 +229,16 @@ def test_to_dict_is_json_and_str_is_readable(rng: np.random.Generator) -> None:
         ({"fields": {"image": np.ones((2, 4))}, "keys": {"image": [1, 2]}, "paired": True}, "both"),
         ({"fields": {"image": np.ones((2, 4))}, "queries": {"text": np.ones((2, 3))}}, "shape"),
         ({"fields": {"image": np.ones((2, 4))}, "answers": {"text": [1]}}, "1 items for 0 'text'"),
+        ({"fields": {"image": np.ones((2, 4))}, "labels": {"image": [1]}}, "2 rows and 1 labels"),
+        ({"fields": {"image": np.ones((2, 4))}, "labels": {"text": [1]}}, "names the field 'text'"),
+        (
+            {
+                "fields": {"image": np.ones((2, 4))},
+                "keys": {"image": [7, 7]},
+                "labels": {"image": ["a", "b"]},
+            },
+            "key 7 has the labels 'a' and 'b'",
+        ),
     ],
 )
 def test_diagnose_refuses(arguments: dict[str, object], message: str) -> None:
@@ -238,6 +248,46 @@ def test_diagnose_refuses(arguments: dict[str, object], message: str) -> None:
 
 def test_join_of_nothing_is_empty() -> None:
     assert Diagnosis.join([]) == Diagnosis((), (), ())
+
+
+def numbers(value: object) -> list[float]:
+    """Every number in plain lists and dicts."""
+    if isinstance(value, dict):
+        return [n for part in value.values() for n in numbers(part)]
+    if isinstance(value, (list, tuple)):
+        return [n for part in value for n in numbers(part)]
+    return [float(value)] if isinstance(value, (int, float)) else []
+
+
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize(
+    ("image", "text", "wanted"),
+    [
+        (np.eye(4)[:1], np.eye(4)[1:2], {"FEW_ROWS"}),
+        (np.eye(4)[:1], np.ones((1, 4)), {"FEW_ROWS"}),
+        (np.ones((50, 4)), np.ones((50, 4)), {"COLLAPSED"}),
+        (np.ones((50, 4)), -np.ones((50, 4)), {"COLLAPSED"}),
+        (np.tile(np.eye(4)[0], (50, 1)), np.tile(np.eye(4)[1], (50, 1)), {"COLLAPSED"}),
+    ],
+)
+def test_degenerate_rows_are_read_without_nan_and_said_to_be(
+    image: npt.NDArray[np.float64],
+    text: npt.NDArray[np.float64],
+    wanted: set[str],
+    paired: bool,
+) -> None:
+    maps = {
+        # a centring that leaves nothing of the rows, as a field of equal rows would
+        name: gl.Alignment(offset=-rows.mean(axis=0) / np.linalg.norm(rows[0]))
+        for name, rows in (("image", image), ("text", text))
+    }
+    for alignments in (None, maps):
+        found = diagnose({"image": image, "text": text}, paired=paired, alignments=alignments)
+        assert wanted <= codes(found)
+        every = numbers(found.to_dict())
+        assert every and all(np.isfinite(every))
+        assert "nan" not in str(found)
+        assert examine(found)
 
 
 # -- routes and findings ------------------------------------------------------------------------
@@ -321,6 +371,10 @@ def test_route_recall_is_that_of_a_loop_over_labels(rng: np.random.Generator) ->
     keys = {"image": np.arange(30), "text": np.arange(100, 120)}
     labels = {key: key % 4 for key in [*range(25), *range(100, 120)]}
     found = diagnose(fields, keys=keys, labels=labels, k=5)
+    some = {"text": [labels[key] for key in range(100, 120)]}
+    only = {key: labels[key] for key in range(100, 120)}
+    by_row = diagnose(fields, keys=keys, labels=some, k=5)
+    assert by_row == diagnose(fields, keys=keys, labels=only, k=5)
     unit = {n: v / np.linalg.norm(v, axis=1, keepdims=True) for n, v in fields.items()}
     for route in found.routes:
         asker, target = route.query_modality, route.target_modality
@@ -379,53 +433,3 @@ def test_pairs_given_beside_keys_are_matched(rng: np.random.Generator) -> None:
     assert found.pairs[0].matched == 15
     assert found.pairs[0].matched_mean == pytest.approx(1.0)
     assert {r.judged for r in found.routes} == {0, 15}
-
-
-# -- on a collection ----------------------------------------------------------------------------
-
-
-def test_a_collection_reads_raw_and_active_alignment(
-    tmp_path: Path, schema: gl.Schema, rng: np.random.Generator
-) -> None:
-    meaning = rng.normal(size=(50, 8))
-    image, text = meaning + np.eye(8)[0] * 5, meaning + np.eye(8)[1] * 5
-    with gl.open(tmp_path / "c", schema) as col:
-        with pytest.raises(InvalidArgument, match="there is no vector to look at"):
-            col.diagnose()
-        col.upsert(list(range(50)), {"image": image, "caption": text})
-        col.upsert(list(range(50, 60)), {"image": image[:10] + 0.1})
-        raw = col.diagnose()
-        plain = diagnose(
-            {"image": np.concatenate([image, image[:10] + 0.1]), "caption": text},
-            MODALITY,
-            keys={"image": np.arange(60), "caption": np.arange(50)},
-            space="clip",
-        )
-        assert raw.pairs[0].gap == pytest.approx(plain.pairs[0].gap, abs=1e-6)
-        assert raw.pairs[0].matched == 50
-        assert raw.bias[1].rate == pytest.approx(plain.bias[1].rate, abs=0.01)
-        col.align("center")
-        both = col.diagnose(k=5)
-        assert [pair.alignment for pair in both.pairs] == ["raw", "center"]
-        assert both.pairs[1].gap < 0.1 < raw.pairs[0].gap
-        assert both.bias[0].k == 5
-        few = col.diagnose(sample=40)
-        assert few.notes[0].startswith("clip: a sample of ")
-        for bad in ({"k": 0}, {"sample": 0}, {"k": 1.5}):
-            with pytest.raises(InvalidArgument, match="give an integer of at least 1"):
-                col.diagnose(**bad)  # type: ignore[arg-type]
-
-
-def test_each_space_is_diagnosed_by_itself(tmp_path: Path, rng: np.random.Generator) -> None:
-    schema = gl.Schema(
-        {"clip": gl.Space(8), "bge": gl.Space(4), "clap": gl.Space(2)},
-        {
-            "image": gl.Field("clip", "image", index="flat"),
-            "body": gl.Field("bge", "text", index="flat"),
-            "sound": gl.Field("clap", "audio", index="flat"),
-        },
-    )
-    with gl.open(tmp_path / "c", schema) as col:
-        col.upsert([1, 2, 3], {"image": rng.normal(size=(3, 8)), "body": rng.normal(size=(3, 4))})
-        found = col.diagnose()
-    assert [(r.space, r.modality) for r in found.modalities] == [("clip", "image"), ("bge", "text")]
