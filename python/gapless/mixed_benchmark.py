@@ -24,7 +24,7 @@ from .mixed_results import BIAS_AT, MixBench, UCurve
 
 __all__ = ["DEFAULT_METHODS", "MixBench", "UCurve", "measure_corpora", "mixbench", "u_curve"]
 
-DEFAULT_METHODS = ("raw", "center", "rrf", "cohort", "center+cohort", "oracle")
+DEFAULT_METHODS = ("raw", "center", "rrf", "cohort", "center+cohort", "calibrated", "oracle")
 RANKED = 100  # at least, where a metric looks at the whole ranking
 
 Array = npt.NDArray[np.float64]

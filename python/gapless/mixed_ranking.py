@@ -9,11 +9,12 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ._core import Alignment, FieldSearch, FlatIndex, fuse, search_fields
+from ._core import Alignment, Calibration, FieldSearch, FlatIndex, fuse, search_fields
 from .alignment import alpha_mix, center, mean_direction
+from .calibration import calibrate
 from .cohorts import draw
 from .errors import InvalidArgument
-from .mixed_corpus import FORMS, MixedCorpus
+from .mixed_corpus import FORMS, Embeddings, MixedCorpus
 
 __all__ = ["METHODS", "Ranker", "Ranking", "rank"]
 
@@ -30,6 +31,7 @@ Ranker: TypeAlias = "Callable[[MixedCorpus, int], Ranking]"
 class _Field:
     index: FlatIndex
     background: Ids
+    calibration: Calibration | None = None
 
 
 def rank(
@@ -48,6 +50,9 @@ def rank(
     ``dbsf``            their scores over mean plus and minus 3 standard deviations of the list
     ``cohort``          each field's scores on the scale of background rows
     ``center+cohort``   the same after centring: the default of a collection without pairs
+    ``calibrated``      the probabilities that calibrations make of the scores, fitted by pair type
+                        on the held-out pairs: the default of a collection with pairs
+    ``center+calibrated`` the same of centred scores
     ``oracle``          by cosine, but only in the fields that hold a relevant document: what a
                         router would do that knows where to look
     =================== =======================================================================
@@ -70,15 +75,15 @@ def rank(
     Raises
     ------
     InvalidArgument
-        For an unknown method, bad numbers, centring without held-out pairs, or a background of a
-        field with one document.
+        For an unknown method, bad numbers, centring without held-out pairs, calibrating with fewer
+        than 10, or a background of a field with one document.
     """
     if method not in METHODS:
         raise InvalidArgument(f"the method {method!r} is unknown: choose of {', '.join(METHODS)}")
     if not 0.0 <= alpha <= 1.0:
         raise InvalidArgument(f"alpha is {alpha!r}: give the weight of the text, in [0, 1]")
     aligned, fusion = METHODS[method]
-    fields = _fields(corpus, aligned, alpha)
+    fields = _fields(corpus, aligned, fusion == "calibrated", alpha)
     scores = np.full((len(corpus.qrels), k), -np.inf)
     ids = np.full((len(corpus.qrels), k), -1, np.int64)
     for place, query in enumerate(corpus.data.queries):
@@ -114,7 +119,8 @@ def _search(
                 field.index,
                 query,
                 query_modality=modality,
-                cohort=field.background if fusion == "cohort" else None,
+                cohort=field.background if fusion in ("cohort", "calibrated") else None,
+                calibration=field.calibration,
                 field=form,
             )
             for form, field in fields.items()
@@ -135,38 +141,68 @@ def _dbsf(scores: Float32) -> Float64:
     return np.asarray((given - given.mean()) / (6 * deviation) + 0.5)
 
 
-def _fields(corpus: MixedCorpus, aligned: bool, alpha: float) -> dict[str, _Field]:
+def _fields(
+    corpus: MixedCorpus, aligned: bool, calibrated: bool, alpha: float
+) -> dict[str, _Field]:
     """Index the documents of each form; forms that no document has are left out."""
     data, train = corpus.data, corpus.train
-    held = {form: corpus.held_as(form) for form in FORMS}
-    rows = {"text": data.texts[held["text"]], "image": data.images[held["image"]]}
-    maps: dict[str, Alignment] = {}
-    none = np.zeros(data.texts.shape[1])
-    means = (none, none)
-    if aligned:
-        if not len(train.texts):
-            raise InvalidArgument(
-                "no pairs are held out to take the means of: draw the corpus with train above 0"
-            )
-        maps = center(
-            {"text": train.texts, "image": train.images},
-            {"text": "text", "image": "image"},
-            {data.query_modality: train.queries},
+    held = {form: corpus.held_as(form) for form in FORMS if (corpus.forms == form).any()}
+    if (aligned or calibrated) and not len(train.texts):
+        raise InvalidArgument(
+            "no pairs are held out to fit on: draw the corpus with train above 0, or rank without "
+            "centring and calibrating"
         )
-        means = mean_direction(train.texts), mean_direction(train.images)
-        # What is mixed is centred already, so that only the queries are left to do.
-        maps["both"] = Alignment(query=maps["text"].query)
-    both = held["both"]
-    if len(both):
-        rows["both"] = alpha_mix(data.texts[both], data.images[both], alpha, *means)
+    maps = _centred(train) if aligned else {}
+    rows = _rows(data, held, aligned, alpha, train)
+    calibrations: dict[str, Calibration | None] = dict.fromkeys(held)
+    if calibrated:
+        learned = _rows(train, dict.fromkeys(held, np.arange(len(train.texts))), aligned, alpha)
+        found = calibrate(
+            {(data.query_modality, form): (train.queries, learned[form]) for form in held},
+            alignment=maps,
+        )
+        calibrations = {form: found[data.query_modality, form].native() for form in held}
     fields = {}
     for form, documents in held.items():
-        if len(documents):
-            index = FlatIndex(data.texts.shape[1])
-            index.add(rows[form], documents)
-            index.set_alignment(maps.get(form))
-            fields[form] = _Field(index, draw(index)[1])
+        index = FlatIndex(data.texts.shape[1])
+        index.add(rows[form], documents)
+        index.set_alignment(maps.get(form))
+        fields[form] = _Field(index, draw(index)[1], calibrations[form])
     return fields
+
+
+def _centred(train: Embeddings) -> dict[str, Alignment]:
+    """Centre every form by the three means of the held-out pairs."""
+    maps = center(
+        {"text": train.texts, "image": train.images},
+        {"text": "text", "image": "image"},
+        {train.query_modality: train.queries},
+    )
+    # What is mixed is centred already, so that only the queries are left to do.
+    return {**maps, "both": Alignment(query=maps["text"].query)}
+
+
+def _rows(
+    data: Embeddings,
+    chosen: Mapping[str, Ids],
+    aligned: bool,
+    alpha: float,
+    train: Embeddings | None = None,
+) -> dict[str, Float32]:
+    """Give the chosen documents of each form as rows; means are of `train`, by default `data`."""
+    found = {
+        form: (data.images if form == "image" else data.texts)[numbers]
+        for form, numbers in chosen.items()
+    }
+    if "both" in chosen:
+        own = train or data
+        means = [
+            mean_direction(rows) if aligned else np.zeros(rows.shape[1])
+            for rows in (own.texts, own.images)
+        ]
+        numbers = chosen["both"]
+        found["both"] = alpha_mix(data.texts[numbers], data.images[numbers], alpha, *means)
+    return found
 
 
 METHODS = {
@@ -177,5 +213,7 @@ METHODS = {
     "dbsf": (False, "dbsf"),
     "cohort": (False, "cohort"),
     "center+cohort": (True, "cohort"),
+    "calibrated": (False, "calibrated"),
+    "center+calibrated": (True, "calibrated"),
     "oracle": (False, "combmax"),
 }

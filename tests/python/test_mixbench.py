@@ -162,6 +162,23 @@ def test_fusions_of_lists_are_those_of_plain_numpy(corpus: MixedCorpus) -> None:
             np.testing.assert_allclose([want[int(i)] for i in ids[query]], best, atol=1e-4)
 
 
+@pytest.mark.parametrize("method", ["calibrated", "center+calibrated"])
+def test_calibrated_scores_are_probabilities_of_the_ranked_scores(
+    corpus: MixedCorpus, method: str
+) -> None:
+    scores, ids = rank(corpus, method, 100)
+    assert ((scores >= 0) & (scores <= 1)).all()
+    # Within one form the probability rises with the score, as a calibration is monotone.
+    raw = by_numpy(corpus, "raw" if method == "calibrated" else "center", 0.5)
+    for query, (own, found) in enumerate(zip(scores, ids, strict=True)):
+        for form in FORMS:
+            these = corpus.forms[found] == form
+            assert (np.diff(raw[query, found[these]]) <= 1e-6).all()
+            assert (np.diff(own[these]) <= 0).all()
+    found = measure_corpora([corpus], [method, "rrf"])
+    assert found.mean(method) > found.mean("rrf") + 0.1
+
+
 def test_the_oracle_looks_only_where_the_answer_is(corpus: MixedCorpus) -> None:
     _, ids = rank(corpus, "oracle", 10)
     for found, right in zip(ids, corpus.qrels, strict=True):
@@ -174,7 +191,7 @@ def test_a_gap_shows_and_centring_closes_it() -> None:
     assert found.mean("raw", form="text->image") < 0.05
     assert found.mean("raw", form="text->text") > 0.8
     assert abs(found.bias["center"].mean() - found.share) < 0.1
-    for method in ("center", "cohort", "center+cohort"):
+    for method in ("center", "cohort", "center+cohort", "calibrated", "center+calibrated"):
         assert found.mean("raw") + 0.1 < found.mean(method) > found.mean("rrf") + 0.1
     assert found.share == pytest.approx(1 / 3, abs=0.01)
     assert found.values["raw"]["ndcg@10"].shape == (2,)
@@ -267,7 +284,7 @@ def test_real_vectors_make_a_u(clip_pairs: npt.NDArray[np.float32]) -> None:
         ({"metrics": "bpref"}, InvalidArgument, "metric 'bpref' is unknown"),
         ({"train": 1.0}, InvalidArgument, "train is 1.0"),
         ({"train": 0.01}, InvalidArgument, "too few to fit anything on"),
-        ({"train": 0.0}, InvalidArgument, "draw the corpus with train above 0"),
+        ({"train": 0.0}, InvalidArgument, "no pairs are held out to fit on"),
         ({"draws": 0}, InvalidArgument, "no corpus to measure on"),
         ({"alpha": 2.0}, InvalidArgument, "alpha is 2.0"),
         ({"query_modality": ""}, InvalidArgument, "query_modality is ''"),
