@@ -245,7 +245,13 @@ def read_pairs(
         names = {name: _numbered(value) for name, value in rows.items()}
         none = np.zeros(max(counts.values()), np.int64)
         found += [
-            PairSet((a, b), (rows[a], rows[b]), (names[a], names[b]), (none, none))
+            PairSet(
+                (a, b),
+                (rows[a], rows[b]),
+                (names[a], names[b]),
+                (none, none),
+                rows[a].shape[1] != rows[b].shape[1],
+            )
             for a, b in crossing
         ]
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -97,7 +97,7 @@ def estimate(
     indexes : mapping of field to index
         None of the aligned ones empty: a field filled later would be scored by other rules.
     fields : sequence of str, optional
-        Fields to align; all by default. ``ridge`` may take fields of two spaces, when named.
+        Fields to align; all by default. Fitted maps may take fields of two spaces, when named.
     pairs : as in `gapless.align`, optional
     key_pairs : (n, 2) int64, optional
         Pairs as keys of items. Without either, items that fill two fields are the pairs.
@@ -170,8 +170,8 @@ def drift_of(
 
 
 def _groups(method: str, schema: Schema, chosen: list[str], *, named: bool) -> list[list[str]]:
-    """Fields to be aligned together: those of a space; for a named ridge those of two."""
-    if method == "ridge" and named and len(_spaces(schema, chosen)) == 2:
+    """Fields to be aligned together: those of a space; for a fitted map also those named of two."""
+    if method in FITTED and named and len(_spaces(schema, chosen)) == 2:
         return [chosen]
     spaces = _spaces(schema, chosen)
     return [[name for name in chosen if schema.fields[name].space == space] for space in spaces]
@@ -179,6 +179,10 @@ def _groups(method: str, schema: Schema, chosen: list[str], *, named: bool) -> l
 
 def _spaces(schema: Schema, names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(schema.fields[name].space for name in names))
+
+
+def _across(schema: Schema, fields: tuple[str, str]) -> bool:
+    return len(_spaces(schema, fields)) > 1
 
 
 def _bridges(schema: Schema, group: list[str], sample: Sample) -> dict[str, dict[str, str]]:
@@ -228,7 +232,7 @@ def _pairs(
                     raise InvalidVector(
                         f"pairs[{name!r}] has dim {rows.shape[1]}: give {schema.dim(name)}"
                     )
-        return found
+        return [replace(given, across=_across(schema, given.fields)) for given in found]
     found = []
     for a, b in itertools.combinations(group, 2):
         if modality_of[a] == modality_of[b]:
@@ -240,7 +244,8 @@ def _pairs(
                 for name, side in zip((a, b), keys.T, strict=True)
             )
             once = np.ones(len(keys), np.int64)
-            found.append(PairSet((a, b), (first, second), (keys[:, 0], keys[:, 1]), (once, once)))
+            names, across = (keys[:, 0], keys[:, 1]), _across(schema, (a, b))
+            found.append(PairSet((a, b), (first, second), names, (once, once), across))
     return found
 
 

@@ -68,12 +68,15 @@ class PairSet:
         number in each.
     inside : pair of (n,) int64
         How often the row is among the documents that the sums were taken of.
+    across : bool
+        Whether the fields live in two spaces, so that raw cosines between them mean nothing.
     """
 
     fields: tuple[str, str]
     rows: tuple[Float64, Float64]
     names: tuple[Int64, Int64]
     inside: tuple[Int64, Int64]
+    across: bool
 
     def __len__(self) -> int:
         return len(self.rows[0])
@@ -85,6 +88,7 @@ class PairSet:
             (self.rows[0][chosen], self.rows[1][chosen]),
             (self.names[0][chosen], self.names[1][chosen]),
             (self.inside[0][chosen], self.inside[1][chosen]),
+            self.across,
         )
 
     def groups(self) -> Int64:

@@ -36,8 +36,7 @@ class DirectionReport:
     pairs : int
     raw_mrr, mrr : float
         Mean reciprocal rank of the partner among the documents of its fold, raw and aligned, in
-        [0, 1]. Where the fields have different dims there is no raw ranking: `raw_mrr` is then
-        what chance gives.
+        [0, 1]. Between two spaces there is no raw ranking: `raw_mrr` is then what chance gives.
     raw_recall, recall : float
         Share of partners that come first, likewise.
     change : float
@@ -194,14 +193,13 @@ def cross_validate(
         maps = fitter(given.take(~held), out)
         for way in (0, 1):
             ranks[way, :, held] = np.stack(_ranks(out, way, maps, modality_of), axis=1)
-    chance = given.rows[0].shape[1] != given.rows[1].shape[1]
     sizes = np.bincount(fold)[fold].astype(np.float64)
     directions: list[DirectionReport] = []
     resampled = _resample(groups, resamples, rng)
     drawn = resampled @ np.bincount(group).astype(np.float32)
     for way in (0, 1):
         gains, firsts = 1.0 / ranks[way], (ranks[way] == 1.0).astype(np.float64)
-        if chance:
+        if given.across:
             gains[0] = [np.sum(1.0 / np.arange(1, n + 1)) / n for n in sizes]
             firsts[0] = 1.0 / sizes
         change = gains[1] - gains[0]
@@ -249,7 +247,7 @@ def _ranks(
         align_rows(documents, maps[asked]),
         right,
     )
-    if queries.shape[1] != documents.shape[1]:
+    if out.across:
         return np.ones_like(aligned), aligned
     return _partner_ranks(queries, documents, right), aligned
 

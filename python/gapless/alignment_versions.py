@@ -157,7 +157,7 @@ def active_alignment(
 
 
 def stored_alignment(
-    catalog: Catalog, version: int
+    catalog: Catalog, version: int | str
 ) -> tuple[AlignmentVersion, dict[str, _core.Alignment]]:
     """Read one alignment and its maps.
 
@@ -167,11 +167,12 @@ def stored_alignment(
         When there is none of that version; CorruptFile when it is damaged.
     """
     rows = {row[0]: row for row in catalog.alignments()}
-    if version not in rows:
+    if isinstance(version, (str, bool)) or version not in rows:
         known = ", ".join(map(str, rows)) or "none"
         raise InvalidArgument(
-            f"there is no alignment of version {version}: the versions are {known} (and 'raw')"
+            f"there is no alignment of version {version!r}: the versions are {known} (and 'raw')"
         )
+    version = int(version)
     blobs = catalog.alignment_maps(version)
     try:
         maps = {field: load_alignment(blob) for field, blob in blobs.items()}

@@ -12,15 +12,17 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
-from .batch import ItemId, read_batch, read_id, whole
+from .batch import ItemId, read_batch, read_id
 from .collection_gap import GapMethods
+from .collection_search import SearchMethods
+from .encoders import Encoders
 from .errors import InvalidArgument, UnknownId
 from .folder import folder_path
+from .index_rows import labels, present
 from .item_keys import keys_of, listed_ids
-from .query import Encoders, choose_fusion, plan, run
-from .results import HitRow, Hits, Item
+from .results import Item
 from .schema import Schema
-from .storage import CheckpointPolicy, Storage, labels, present
+from .storage import CheckpointPolicy, Storage
 
 __all__ = ["Collection", "open"]
 
@@ -67,7 +69,7 @@ def open(
     return Collection(path, schema, durability=durability)
 
 
-class Collection(GapMethods):
+class Collection(SearchMethods, GapMethods):
     """An open collection; make one with `gapless.open` and close it, or use ``with``.
 
     Any number of threads may search beside one that writes; writers take turns. A search sees
@@ -272,93 +274,6 @@ class Collection(GapMethods):
                 )
             )
         return items[0] if alone else items
-
-    def search(
-        self,
-        text: str | None = None,
-        image: Any = None,
-        vectors: Mapping[str, npt.ArrayLike] | None = None,
-        *,
-        modality: str | None = None,
-        fields: Iterable[str] | None = None,
-        limit: int = 10,
-        fusion: str = "auto",
-        weights: Mapping[str, float] | None = None,
-        ef: int | None = None,
-    ) -> Hits:
-        """Rank the items of all fields in one list.
-
-        Parameters
-        ----------
-        text : str, optional
-        image : path or image, optional
-            Whatever the space's image encoder takes. Several parts make a composed query.
-        vectors : mapping of space to array-like (dim,), optional
-            Query vectors of your own, one per space.
-        modality : str, optional
-            Modality of `vectors`; needed while an alignment is active, which treats the queries
-            of each modality differently.
-        fields : sequence of str, optional
-            Fields to search; all that the query can reach by default.
-        limit : int
-            Number of hits wanted, at least 1; a smaller collection gives fewer.
-        fusion : str
-            ``"auto"``, ``"rrf"``, ``"convex"``, ``"minmax"``, ``"zscore"``, ``"cohort"`` or
-            ``"combmax"``. Auto takes cohort for composed queries and where most items fill a
-            single field, else rrf (and rrf while a field has fewer than 10 rows);
-            ``hits.fusion`` and ``hits.reason`` say what and why.
-        weights : mapping of field to float, optional
-            At least 0, 1 by default; 0 leaves a field out.
-        ef : int, optional
-            Search effort in graph fields: higher finds more and takes longer.
-
-        Returns
-        -------
-        Hits
-            Best first. An item that lacks a field is ranked by those it has.
-
-        Raises
-        ------
-        InvalidArgument
-            For an empty question, a bad limit, fusion, weight, ef or modality, and for text or
-            image where no space has an encoder.
-        UnknownField, InvalidVector, SpaceMismatch, MissingModelFile, MissingExtra
-            See `gapless.errors`.
-        """
-        self._storage.live()
-        limit = whole("limit", limit)
-        ef = None if ef is None else whole("ef", ef)
-        # Encoding is slow and needs no lock, yet it must agree with the alignment: plan under it.
-        with self._storage.swapping.shared():
-            catalog = self._storage.live()
-            question = plan(
-                self.schema,
-                self._encoders,
-                self._storage.alignment,
-                self._storage.maps,
-                text=text,
-                image=image,
-                vectors=vectors,
-                modality=modality,
-                fields=fields,
-                weights=weights,
-            )
-            method, reason = choose_fusion(
-                fusion, question, self._storage.indexes, self._storage.cohorts
-            )
-            scores, keys, parts = run(
-                question, self._storage.indexes, self._storage.cohorts, limit, method, ef
-            )
-            rows = catalog.items(keys)
-        return Hits(
-            [
-                HitRow(rows[key].id, score, rows[key].metadata, rows[key].uri, part)
-                for score, key, part in zip(scores, keys, parts, strict=True)
-                if key in rows  # one removed while this search ran is left out
-            ],
-            method,
-            reason,
-        )
 
     def stats(self) -> dict[str, Any]:
         """Count items, rows, bytes and pending writes, as a dict ready for JSON."""

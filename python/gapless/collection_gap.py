@@ -8,7 +8,6 @@ from typing import Any
 from .alignment_fields import FieldDrift, drift_of, estimate
 from .alignment_samples import MapOptions
 from .alignment_versions import AlignmentVersion
-from .batch import whole
 from .collection_diagnosis import DiagnosisMethods
 from .item_keys import read_key_pairs
 from .storage import Storage
@@ -49,8 +48,9 @@ class GapMethods(DiagnosisMethods):
             ``"ridge"`` or ``"whiten"`` (see `gapless.align`); ``"raw"`` and None go back to plain
             cosines.
         fields : sequence of str, optional
-            Fields to align, the others staying raw; all by default. ``"ridge"`` takes those of one
-            space into another when fields of both are named.
+            Fields to align, the others staying raw; all by default. ``"ridge"`` (and between
+            spaces of one dim ``"procrustes"``) takes those of one space into another when fields
+            of both are named: text of the one then finds images of the other.
         pairs : optional
             What the alignment is judged by, and fitted maps fitted on: {field: (n, dim)} with row
             i of each being the same item, or a list of such; or a list of pairs of ids. By default
@@ -122,7 +122,7 @@ class GapMethods(DiagnosisMethods):
             if version == "raw":
                 self._storage.unalign()
             else:
-                self._storage.realign(whole("version", version))
+                self._storage.realign(version)
             return self.alignment
 
     def drift(self) -> list[FieldDrift]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,13 +12,12 @@ import numpy.typing as npt
 
 from . import _core
 from .alignment_versions import AlignmentVersion
-from .batch import as_array, as_matrix, known_fields
+from .alignment_view import candidates_under
+from .batch import known_fields
 from .cohorts import Cohorts
+from .encoders import Encoders, Part, one_row
 from .errors import (
     InvalidArgument,
-    InvalidVector,
-    MissingModelFile,
-    SchemaMismatch,
     SpaceMismatch,
     UnknownField,
 )
@@ -28,19 +25,11 @@ from .results import Contribution
 from .schema import Schema
 from .segments import Index
 
-__all__ = ["FUSIONS", "Encoders", "Part", "Plan", "choose_fusion", "plan", "run"]
+__all__ = ["FUSIONS", "Plan", "choose_fusion", "plan", "run"]
 
+DEPTH = 100  # rows that each field retrieves, or as many as are wanted
 MIN_COHORT = 10  # rows of a field below which "auto" does not trust their mean and deviation
 FUSIONS = ("rrf", "convex", "minmax", "zscore", "cohort", "combmax")
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One query vector in one space."""
-
-    space: str
-    modality: str | None
-    vector: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,95 +46,6 @@ class Plan:
     def fields(self) -> tuple[str, ...]:
         """The fields searched, each once."""
         return tuple(dict.fromkeys(field for _, field, _ in self.routes))
-
-
-class Encoders:
-    """Loads a space's encoders when first needed, and keeps them."""
-
-    def __init__(self, schema: Schema) -> None:
-        self._schema = schema
-        self._loaded: dict[tuple[str, str], Any] = {}
-        self._lock = threading.Lock()
-
-    def encode(self, modality: str, item: Any, spaces: Iterable[str]) -> list[Part]:
-        """One part per space that has an encoder for `modality`.
-
-        Raises
-        ------
-        InvalidArgument
-            When none of the spaces names an encoder.
-        MissingModelFile
-            When none of the named encoders can read `modality`, or one lacks a file.
-        """
-        names = list(spaces)
-        having = [name for name in names if self._schema.spaces[name].encoder is not None]
-        if not having:
-            raise InvalidArgument(
-                f"no encoder for a {modality} query: the spaces searched ({', '.join(names)}) name "
-                "none. Give Space(encoder=...) in the schema, or search with vectors={space: q}"
-            )
-        parts, refusal = [], None
-        for name in having:
-            try:
-                encoder = self._load(name, modality)
-            except MissingModelFile as error:
-                if not _is_for_another(self._schema.spaces[name].encoder, modality):
-                    raise
-                refusal = error  # a text-only model beside one for both is no error
-                continue
-            parts.append(
-                Part(
-                    name,
-                    modality,
-                    _one(
-                        "the encoder's output",
-                        encoder.encode([item]),
-                        self._schema.spaces[name].dim,
-                    ),
-                )
-            )
-        if not parts and refusal is not None:
-            raise refusal
-        return parts
-
-    def _load(self, space: str, modality: str) -> Any:
-        spec = self._schema.spaces[space]
-        with self._lock:
-            encoder = self._loaded.get((space, modality))
-            if encoder is None and spec.encoder is not None:
-                from .encode import load_encoder
-
-                encoder = load_encoder(spec.encoder, modality)
-                if encoder.dim != spec.dim:
-                    raise SchemaMismatch(
-                        f"the {modality} encoder {spec.encoder!r} makes vectors of dim "
-                        f"{encoder.dim} and space {space!r} has dim {spec.dim}: "
-                        "correct Space(dim=...) or the encoder"
-                    )
-                self._loaded[space, modality] = encoder
-            return encoder
-
-
-def _is_for_another(encoder: str | None, modality: str) -> bool:
-    """Whether the model has no graph for `modality`, and has one for another."""
-    from .encode import model_folder
-    from .encode.folder import GRAPH_STEMS, ModelFolder
-    from .encode.session import Graph
-
-    folder = ModelFolder(model_folder(str(encoder)))
-    graphs = {}
-    for name in GRAPH_STEMS:
-        with contextlib.suppress(MissingModelFile):
-            graphs[name] = folder.graph(name)
-    if modality not in graphs:
-        return bool(graphs)
-    if len(graphs) < 2 or len(set(graphs.values())) > 1:
-        return False
-    # One file under the name of either: what it asks for tells what it is.
-    inputs = Graph(graphs[modality], None).inputs
-    return ("input_ids" in inputs) != ("pixel_values" in inputs) and (
-        {"text": "input_ids", "image": "pixel_values"}[modality] not in inputs
-    )
 
 
 def plan(
@@ -184,33 +84,42 @@ def plan(
             f"modality is {modality!r}: give the modality of the query vectors, together with "
             "vectors={space: q}"
         )
+    bridges = alignment.bridges if alignment is not None else {}
+
+    def home(name: str, asked: str | None) -> str:
+        """Space that queries of a modality must come from to meet a field."""
+        return bridges.get(name, {}).get(asked or "", schema.fields[name].space)
+
+    def homes(asked: str | None) -> list[str]:
+        return list(dict.fromkeys(home(name, asked) for name in chosen))
+
     parts: list[Part] = []
-    spaces = list(dict.fromkeys(schema.fields[name].space for name in chosen))
     if text is not None:
         if not isinstance(text, str) or not text.strip():
             raise InvalidArgument(f"text is {text!r}: give a string with something in it")
-        parts += encoders.encode("text", text, spaces)
+        parts += encoders.encode("text", text, homes("text"))
     if image is not None:
-        parts += encoders.encode("image", image, spaces)
+        parts += encoders.encode("image", image, homes("image"))
     for space, vector in (vectors or {}).items():
         if space not in schema.spaces:
             raise UnknownField(
                 f"there is no space {space!r}: the collection has "
                 f"{', '.join(map(repr, schema.spaces))} (fields are chosen with fields=[...])"
             )
-        if space not in spaces:
+        if space not in homes(modality):
             raise SpaceMismatch(
-                f"a query vector of space {space!r} cannot meet the fields {chosen}, which live "
-                f"in {', '.join(map(repr, spaces))}: leave it out or choose fields of its space"
+                f"a query vector of space {space!r} cannot meet the fields {chosen}, which take "
+                f"queries of {', '.join(map(repr, homes(modality)))}: leave it out or choose "
+                "fields of its space"
             )
         dim = schema.spaces[space].dim
-        parts.append(Part(space, modality, _one(f"vectors[{space!r}]", vector, dim)))
+        parts.append(Part(space, modality, one_row(f"vectors[{space!r}]", vector, dim)))
     share = _weights(schema, chosen, weights)
     routes = [
         (part, name, share[name])
         for part in parts
         for name in chosen
-        if schema.fields[name].space == part.space and share[name] > 0
+        if home(name, part.modality) == part.space and share[name] > 0
     ]
     reached = {name for _, name, _ in routes}
     if fields is not None:
@@ -226,7 +135,7 @@ def plan(
             known = maps[name].query if name in maps else None
             if known and part.modality not in known:
                 raise InvalidArgument(
-                    f"modality is {part.modality!r}: the active alignment {alignment.method!r} "
+                    f"modality is {part.modality!r}: the alignment {alignment.method!r} "
                     f"maps queries of {', '.join(map(repr, known))}; give one of them as "
                     "modality=, or align with sample queries of yours"
                 )
@@ -274,13 +183,28 @@ def run(
     limit: int,
     method: str,
     ef: int | None,
+    maps: Mapping[str, _core.Alignment] | None = None,
 ) -> tuple[list[float], list[int], list[tuple[Contribution, ...]]]:
-    """Search and fuse every route in one native call: scores, keys and contributions."""
+    """Search and fuse every route in one native call: scores, keys and contributions.
+
+    With `maps`, those of an alignment that the indexes are not under, every row is scored anew.
+    """
     routes = [route for route in question.routes if len(indexes[route[1]])]
     if not routes:
         return [], [], []
-    total = sum(len(indexes[name]) for name in question.fields)  # more is never found
+    names = tuple(dict.fromkeys(name for _, name, _ in routes))
+    total = sum(len(indexes[name]) for name in names)  # more is never found
     limit, ef = min(limit, total), None if ef is None else min(ef, total)
+    depth = max(limit, DEPTH)
+    background = (
+        {name: cohorts.of(name, indexes[name]) for name in names} if method == "cohort" else {}
+    )
+    if maps is not None:
+        asked = {
+            name: [(part.vector, part.modality) for part, field, _ in routes if field == name]
+            for name in names
+        }
+        indexes = candidates_under(maps, asked, indexes, depth, background)
     found = _core.search_fields(
         [
             _core.FieldSearch(
@@ -289,12 +213,13 @@ def run(
                 weight=weight,
                 ef=ef if isinstance(indexes[name], _core.HnswIndex) else None,
                 query_modality=part.modality,
-                cohort=cohorts.of(name, indexes[name]) if method == "cohort" else None,
+                cohort=background.get(name),
             )
             for part, name, weight in routes
         ],
         limit,
         method=method,
+        depth=depth,
     )
     ranks, raw, normalised = found.ranks.tolist(), found.raw.tolist(), found.normalised.tolist()
     parts = [
@@ -350,13 +275,3 @@ def _weights(
             "every weight is 0: give at least one searched field a weight above 0"
         )
     return share
-
-
-def _one(what: str, given: npt.ArrayLike, dim: int) -> npt.NDArray[np.float32]:
-    array = as_array(what, given)
-    if array.ndim == 1:
-        array = array[None]
-    if array.ndim != 2 or len(array) != 1:
-        raise InvalidVector(f"{what} has shape {array.shape}: give one vector of shape ({dim},)")
-    row: npt.NDArray[np.float32] = as_matrix(what, array, dim)[0]
-    return row

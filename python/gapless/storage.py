@@ -7,12 +7,9 @@ import os
 import sqlite3
 import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
 
 from . import _core
 from .alignment_fields import Estimate
@@ -26,8 +23,9 @@ from .alignment_versions import (
 from .batch import Batch
 from .catalog import Catalog, ItemRow, check_durability
 from .cohorts import Cohorts, draw
-from .errors import CorruptFile, GaplessError, InvalidArgument, StorageError
+from .errors import GaplessError, InvalidArgument, StorageError
 from .folder import LOCK_NAME, prepare_folder
+from .index_rows import labels, present, put, replay
 from .locking import FileLock, SharedLock
 from .schema import Schema
 from .segments import (
@@ -39,7 +37,7 @@ from .segments import (
     write_segment,
 )
 
-__all__ = ["CheckpointPolicy", "Storage", "labels"]
+__all__ = ["CheckpointPolicy", "Storage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +112,7 @@ class Storage:
         }
         remove_unnamed(self.path, (row.file for row in named.values()))
         for field, index in self.indexes.items():
-            _replay(catalog, field, index, named[field].seq if field in named else 0)
+            replay(catalog, field, index, named[field].seq if field in named else 0)
         self.count = catalog.count()
         self.alignment, self.maps = active_alignment(catalog)
         for field, index in self.indexes.items():
@@ -300,7 +298,34 @@ class Storage:
 
             self._commit(write, follow)
 
-    def realign(self, version: int) -> None:
+    @contextlib.contextmanager
+    def scoring(
+        self, alignment: int | str | None
+    ) -> Iterator[tuple[AlignmentVersion | None, Mapping[str, _core.Alignment], bool]]:
+        """Hold still what a search under an alignment reads.
+
+        Yields the alignment, its maps, and whether it is another than the one the indexes are
+        under; rows stay where they are in that case. None means the active one.
+
+        Raises
+        ------
+        InvalidArgument
+            When there is none of that version.
+        """
+        if alignment is None:
+            with self.swapping.shared():
+                yield self.alignment, self.maps, False
+            return
+        with self.writing:
+            active = "raw" if self.alignment is None else self.alignment.version
+            if alignment == active and not isinstance(alignment, bool):
+                yield self.alignment, self.maps, False
+            elif alignment == "raw":
+                yield None, {}, True
+            else:
+                yield *stored_alignment(self.live(), alignment), True
+
+    def realign(self, version: int | str) -> None:
         """Score with a stored alignment again.
 
         Raises
@@ -311,7 +336,7 @@ class Storage:
         with self.writing:
             stored, maps = stored_alignment(self.live(), version)
             self._commit(
-                lambda catalog: catalog.activate_alignment(version),
+                lambda catalog: catalog.activate_alignment(stored.version),
                 lambda: self._swap(replace(stored, active=True), maps),
             )
 
@@ -371,41 +396,3 @@ class Storage:
                 RuntimeWarning,
                 stacklevel=4,
             )
-
-
-def labels(keys: list[int]) -> npt.NDArray[np.int64]:
-    """Catalogue keys as the labels of index rows."""
-    return np.array(keys, np.int64)
-
-
-def present(index: Index, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Which of `keys` have a row in `index`."""
-    return np.asarray(index.contains(keys), bool)
-
-
-def put(index: Index, keys: npt.NDArray[np.int64], rows: npt.NDArray[np.float32]) -> None:
-    """Add the rows whose key is new to `index`, and replace the others."""
-    old = present(index, keys)
-    if old.any():
-        index.update(keys[old], rows[old])
-    if not old.all():
-        index.add(rows[~old], ids=keys[~old])
-
-
-def _replay(catalog: Catalog, field: str, index: Index, after: int) -> None:
-    size = 4 * index.dim
-    for rows in catalog.pending(field, after):
-        gone = labels([row.key for row in rows if row.vector is None])
-        gone = gone[present(index, gone)]
-        if len(gone):
-            index.remove(gone)
-        keys = labels([row.key for row in rows if row.vector is not None])
-        blobs = [row.vector for row in rows if row.vector is not None]
-        if any(len(blob) != size for blob in blobs):
-            raise CorruptFile(
-                f"{catalog.path}: a pending vector of field {field!r} is not {size} bytes long: "
-                "restore the folder from a backup"
-            )
-        if blobs:
-            vectors = np.frombuffer(b"".join(blobs), np.float32)
-            put(index, keys, vectors.reshape(len(blobs), index.dim))

@@ -15,8 +15,8 @@ from gapless import _core
 from gapless.cohorts import Cohorts
 from gapless.collection import Collection
 from gapless.errors import InvalidArgument, UnknownId
+from gapless.index_rows import present
 from gapless.segments import Index
-from gapless.storage import present
 
 
 def test_searches_run_beside_writes(tmp_path: Path, rng: np.random.Generator) -> None:

@@ -1,0 +1,120 @@
+"""What a collection does to answer a question."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy.typing as npt
+
+from .batch import whole
+from .encoders import Encoders
+from .query import choose_fusion, plan, run
+from .results import HitRow, Hits
+from .storage import Storage
+
+__all__ = ["SearchMethods"]
+
+
+class SearchMethods:
+    """The part of `Collection` that searches."""
+
+    _storage: Storage
+    _encoders: Encoders
+
+    def search(
+        self,
+        text: str | None = None,
+        image: Any = None,
+        vectors: Mapping[str, npt.ArrayLike] | None = None,
+        *,
+        modality: str | None = None,
+        fields: Iterable[str] | None = None,
+        limit: int = 10,
+        fusion: str = "auto",
+        weights: Mapping[str, float] | None = None,
+        ef: int | None = None,
+        alignment: int | str | None = None,
+    ) -> Hits:
+        """Rank the items of all fields in one list.
+
+        Parameters
+        ----------
+        text : str, optional
+        image : path or image, optional
+            Whatever the space's image encoder takes. Several parts make a composed query.
+        vectors : mapping of space to array-like (dim,), optional
+            Query vectors of your own, one per space.
+        modality : str, optional
+            Modality of `vectors`; needed while an alignment is active, which treats the queries
+            of each modality differently.
+        fields : sequence of str, optional
+            Fields to search; all that the query can reach by default.
+        limit : int
+            Number of hits wanted, at least 1; a smaller collection gives fewer.
+        fusion : str
+            ``"auto"``, ``"rrf"``, ``"convex"``, ``"minmax"``, ``"zscore"``, ``"cohort"`` or
+            ``"combmax"``. Auto takes cohort for composed queries and where most items fill a
+            single field, else rrf (and rrf while a field has fewer than 10 rows);
+            ``hits.fusion`` and ``hits.reason`` say what and why.
+        weights : mapping of field to float, optional
+            At least 0, 1 by default; 0 leaves a field out.
+        ef : int, optional
+            Search effort in graph fields: higher finds more and takes longer.
+        alignment : int or "raw", optional
+            Score with another version than the active one, or with plain cosines, to compare.
+            Every row is then scored, and writers wait meanwhile.
+
+        Returns
+        -------
+        Hits
+            Best first. An item that lacks a field is ranked by those it has.
+
+        Raises
+        ------
+        InvalidArgument
+            For an empty question, a bad limit, fusion, weight, ef, modality or alignment, and for
+            text or image where no space has an encoder.
+        UnknownField, InvalidVector, SpaceMismatch, MissingModelFile, MissingExtra
+            See `gapless.errors`.
+        """
+        self._storage.live()
+        limit = whole("limit", limit)
+        ef = None if ef is None else whole("ef", ef)
+        # Encoding is slow and needs no lock, yet it must agree with the alignment: plan under it.
+        with self._storage.scoring(alignment) as (version, maps, apart):
+            catalog = self._storage.live()
+            question = plan(
+                self._storage.schema,
+                self._encoders,
+                version,
+                maps,
+                text=text,
+                image=image,
+                vectors=vectors,
+                modality=modality,
+                fields=fields,
+                weights=weights,
+            )
+            method, reason = choose_fusion(
+                fusion, question, self._storage.indexes, self._storage.cohorts
+            )
+            scores, keys, parts = run(
+                question,
+                self._storage.indexes,
+                self._storage.cohorts,
+                limit,
+                method,
+                ef,
+                maps if apart else None,
+            )
+            rows = catalog.items(keys)
+        return Hits(
+            [
+                HitRow(rows[key].id, score, rows[key].metadata, rows[key].uri, part)
+                for score, key, part in zip(scores, keys, parts, strict=True)
+                if key in rows  # one removed while this search ran is left out
+            ],
+            method,
+            reason,
+        )
