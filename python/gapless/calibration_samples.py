@@ -16,6 +16,8 @@ from .calibration_maps import QUANTILE, Samples
 from .errors import InvalidArgument, SpaceMismatch
 
 __all__ = [
+    "LEAST",
+    "MOST",
     "NEGATIVES",
     "PairType",
     "Pool",
@@ -154,6 +156,9 @@ def _score(
             f"{type_name(pair_type)}: there are {len(kept)} distinct pairs and a calibration needs "
             f"at least {LEAST}, better some hundreds; give more, or search with fusion='cohort'"
         )
+    matches: dict[int, list[int]] = {}
+    for query, document in zip(asking.tolist(), asked.tolist(), strict=True):
+        matches.setdefault(query, [query]).append(document)
     if len(kept) > MOST:
         kept = rng.choice(kept, MOST, replace=False)
     kept.sort()
@@ -161,7 +166,9 @@ def _score(
     if background is None:
         _, first = np.unique(asked, return_index=True)
         background = _some(documents[np.sort(first)], BACKGROUND, rng)
-    allowed = _allowed(asking, asked, _numbers(background, known))
+    numbers = _numbers(background, known)
+    # Neither the query itself nor any of its matches is a counter-example.
+    allowed = np.stack([~np.isin(numbers, matches[query]) for query in asking.tolist()])
     if allowed.sum(axis=1).min() < 2:
         raise InvalidArgument(
             f"{type_name(pair_type)}: some query has fewer than 2 rows to compare with among "
@@ -190,14 +197,6 @@ def _numbers(rows: Float32, known: dict[bytes, int]) -> Numbers:
     """Give rows that are equal bit by bit one number."""
     found = [known.setdefault(row.tobytes(), len(known)) for row in rows]
     return np.array(found, np.int64)
-
-
-def _allowed(asking: Numbers, asked: Numbers, rows: Numbers) -> npt.NDArray[np.bool_]:
-    """Which background rows are neither a query itself nor any of its matches."""
-    matches: dict[int, list[int]] = {}
-    for query, document in zip(asking.tolist(), asked.tolist(), strict=True):
-        matches.setdefault(query, [query]).append(document)
-    return np.stack([~np.isin(rows, matches[query]) for query in asking.tolist()])
 
 
 def _clusters(asking: Numbers, asked: Numbers) -> Numbers:
