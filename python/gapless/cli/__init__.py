@@ -1,4 +1,7 @@
-"""The command line (extra ``cli``): ``gapless demo``, ``index``, ``search``, ``info``, ``eval``."""
+"""The command line (extra ``cli``).
+
+``gapless demo``, ``index``, ``search``, ``info``, ``diagnose`` and ``eval``.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import typer
 
 from gapless.cli.console import Group, help_of
 from gapless.cli.demo import demo
+from gapless.cli.diagnose import diagnose
 from gapless.cli.evaluate import evaluate
 from gapless.cli.index import index
 from gapless.cli.info import info
@@ -24,6 +28,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, index, search, info):
+for command in (demo, index, search, info, diagnose):
     app.command(help=help_of(command))(command)
 app.command("eval", help=help_of(evaluate))(evaluate)

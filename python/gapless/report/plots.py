@@ -1,7 +1,8 @@
 """Plots as inline SVG that follows the page: its fonts, and its colours in light and dark.
 
 matplotlib draws in placeholder colours, which are then replaced by CSS variables of the page:
-``--ink`` (text), ``--line`` (axes), ``--image`` and ``--text`` (the two modalities).
+``--ink`` (text), ``--line`` (axes), ``--image`` and ``--text`` (the two modalities), ``--match``
+(what belongs together).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Cones", "cones", "densities", "plane"]
+__all__ = ["Cones", "cones", "densities", "plane", "reliability"]
 
 Values = npt.NDArray[np.float64]
 
@@ -31,6 +32,7 @@ _COLOURS = {
     "line": "#040506",
     "image": "#070809",
     "text": "#0a0b0c",
+    "match": "#0d0e0f",
 }
 _SIZE = 11.0
 
@@ -80,7 +82,9 @@ def plane(first: npt.ArrayLike, second: npt.ArrayLike) -> Values:
     return np.stack([across, up * np.sign(up[np.abs(up).argmax()])], axis=1)
 
 
-def cones(panels: Sequence[Cones], labels: Mapping[str, str], about: str) -> str:
+def cones(
+    panels: Sequence[Cones], labels: Mapping[str, str], about: str, salt: str = "cones"
+) -> str:
     """Draw panels of points side by side on the same axes.
 
     Parameters
@@ -91,6 +95,8 @@ def cones(panels: Sequence[Cones], labels: Mapping[str, str], about: str) -> str
         Key -> name in the legend.
     about
         The plot in words, for those who do not see it.
+    salt
+        Begins every id in the element; plots of one page take different ones.
 
     Returns
     -------
@@ -131,7 +137,7 @@ def cones(panels: Sequence[Cones], labels: Mapping[str, str], about: str) -> str
     for handle in legend.legend_handles:
         assert handle is not None
         handle.set(markersize=9, alpha=1)
-    return _svg(figure, "cones", about)
+    return _svg(figure, salt, about)
 
 
 def densities(
@@ -139,14 +145,15 @@ def densities(
     labels: Mapping[str, str],
     about: str,
     xlabel: str,
+    salt: str = "densities",
 ) -> str:
     """Draw panels of score distributions on the same axis.
 
     Parameters
     ----------
     panels
-        Titles, and key ("image" or "text") -> scores (n,).
-    labels, about
+        Titles, and key ("image", "text" or "match") -> scores (n,).
+    labels, about, salt
         As in :func:`cones`.
     xlabel
         What a score is.
@@ -176,8 +183,49 @@ def densities(
         axis.set_title(title, loc="left", pad=10, color=_COLOURS["ink"])
         axis.set_xlabel(xlabel)
     handles, names = axes[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=2, frameon=False)
-    return _svg(figure, "densities", about)
+    figure.legend(handles, names, loc="outside lower center", ncols=3, frameon=False)
+    return _svg(figure, salt, about)
+
+
+def reliability(
+    curves: Sequence[tuple[str, Sequence[tuple[float, float]]]],
+    about: str,
+    salt: str = "reliability",
+) -> str:
+    """Draw what was predicted against what came true, one panel for each curve.
+
+    Parameters
+    ----------
+    curves
+        Titles, and bins (predicted probability, observed frequency), both in [0, 1]; points on
+        the diagonal are as likely as was said.
+    about, salt
+        As in :func:`cones`.
+
+    Returns
+    -------
+    str
+        An ``<svg>`` element.
+    """
+    columns = max(2, min(len(curves), 4))
+    lines = -(-len(curves) // columns)
+    figure = _figure(9.6, lines * (11.0 / columns - 0.2))
+    grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+    for axis in grid.flat[len(curves) :]:
+        axis.set_visible(False)
+    for axis, (title, bins) in zip(grid.flat, curves, strict=False):
+        _bare(axis)
+        axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+        axis.set(xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+        axis.tick_params(left=True, labelleft=True, bottom=True, labelbottom=True)
+        axis.tick_params(color=_COLOURS["line"])
+        axis.plot([0, 1], [0, 1], color=_COLOURS["ink"], linewidth=0.9, linestyle=(0, (4, 4)))
+        points = np.array(bins, dtype=np.float64).reshape(-1, 2)
+        axis.plot(*points.T, color=_COLOURS["match"], linewidth=1.6, marker="o", markersize=5)
+        axis.set_title(title, loc="left", pad=10, color=_COLOURS["ink"], fontsize=_SIZE)
+        axis.set_xlabel("probability that was given")
+        axis.set_ylabel("share that was right", color=_COLOURS["ink"])
+    return _svg(figure, salt, about)
 
 
 def _figure(width: float, height: float) -> Figure:
