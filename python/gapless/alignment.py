@@ -7,7 +7,7 @@ changed or taken back at any time.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -26,6 +26,7 @@ from .alignment_validation import (
     check_tolerance,
     cross_validate,
 )
+from .batch import whole
 from .errors import InvalidArgument
 from .findings import Finding
 
@@ -146,6 +147,7 @@ def align(
     """
     options = MapOptions(source, target, components, penalty, shrinkage)
     check_method(method)
+    folds, resamples = whole("folds", folds, 2), whole("resamples", resamples)
     given = read_pairs(pairs, modality_of)
     sample = sum_up(
         documents,
@@ -215,6 +217,11 @@ def read_pairs(
     """Bring pairs into one form: unit rows of every two fields of different modalities."""
     if pairs is None:
         return []
+    if isinstance(pairs, str) or not isinstance(pairs, Iterable):
+        raise InvalidArgument(
+            f"pairs is a {type(pairs).__name__}: give a dict of field to (n, dim) rows, or a list "
+            "of such"
+        )
     several = [pairs] if isinstance(pairs, Mapping) else list(pairs)
     found = []
     for given in several:

@@ -188,6 +188,8 @@ def _procrustes(sample: Sample) -> Maps:
             f"{source} has dim {x.shape[1]} and {target} {y.shape[1]}: a rotation keeps the dim; "
             "use method 'ridge'"
         )
+    _check_spread(source, x)
+    _check_spread(target, y)
     mean_x, mean_y = x.mean(axis=0), y.mean(axis=0)
     left, _, right = np.linalg.svd((x - mean_x).T @ (y - mean_y))
     return _one_sided(sample, source, _moved(right.T @ left.T, mean_x, mean_y))
@@ -200,6 +202,8 @@ def _ridge(sample: Sample) -> Maps:
     """
     source, target = sample.direction()
     x, y = sample.paired(source, target)
+    _check_spread(source, x)
+    _check_spread(target, y)
     mean_x, mean_y = x.mean(axis=0), y.mean(axis=0)
     x, y = x - mean_x, y - mean_y
     square = x.T @ x + sample.options.penalty * np.eye(x.shape[1])
@@ -210,6 +214,14 @@ def _ridge(sample: Sample) -> Maps:
         )
     linear = np.linalg.solve(square, x.T @ y).T
     return _one_sided(sample, source, _moved(linear, mean_x, mean_y))
+
+
+def _check_spread(modality: str, rows: Float64) -> None:
+    if np.linalg.norm(rows - rows.mean(axis=0), axis=1).max() < MIN_SPREAD:
+        raise InvalidArgument(
+            f"all {len(rows)} paired rows of {modality} are the same, so that nothing can be "
+            "fitted on them: give other pairs, or leave the scores raw"
+        )
 
 
 def _moved(linear: Float64, source: Float64, target: Float64) -> Affine:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .alignment_rows import Float64, Rows, RowSums
+from .batch import whole
 from .errors import InvalidArgument, SpaceMismatch
 
 __all__ = ["MapOptions", "PairSet", "Sample", "sum_up"]
@@ -45,13 +46,14 @@ class MapOptions:
             ("penalty", self.penalty, np.inf),
             ("shrinkage", self.shrinkage, 1.0),
         ):
-            if not 0.0 <= value <= high or not np.isfinite(value):
+            number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+            if not number or not 0.0 <= value <= high or not np.isfinite(value):
                 raise InvalidArgument(
                     f"{name} is {value!r}: give a finite number of at least 0"
                     + (" and at most 1" if high == 1.0 else "")
                 )
-        if self.components is not None and self.components < 1:
-            raise InvalidArgument(f"components is {self.components}: give at least 1")
+        if self.components is not None:
+            whole("components", self.components)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +199,13 @@ def sum_up(
     InvalidArgument, InvalidVector, SpaceMismatch
         For missing rows or modalities, bad rows, and dims that differ.
     """
+    for what, given in (
+        ("documents", documents),
+        ("modality_of", modality_of),
+        ("queries", queries or {}),
+    ):
+        if not isinstance(given, Mapping):
+            raise InvalidArgument(f"{what} is a {type(given).__name__}: give a dict")
     if not documents:
         raise InvalidArgument("documents is empty: give the rows of at least one field")
     sums = {}
@@ -211,5 +220,16 @@ def sum_up(
             raise SpaceMismatch(
                 f"the rows have dims {sorted(dims)}: center the fields of one space at a time"
             )
+    for paired in pairs:
+        for name, side in zip(paired.fields, paired.rows, strict=True):
+            if name not in sums:
+                raise InvalidArgument(
+                    f"pairs names the field {name!r}: give documents of it, or leave it out"
+                )
+            if sums[name].count and sums[name].dim != side.shape[1]:
+                raise SpaceMismatch(
+                    f"pairs[{name!r}] has dim {side.shape[1]} and its documents {sums[name].dim}: "
+                    "give rows of one space"
+                )
     means = {name: sums.mean for name, sums in asked.items()}
     return Sample(sums, dict(modality_of), means, tuple(pairs), options or MapOptions())
