@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -13,8 +13,9 @@ import numpy.typing as npt
 from . import _core
 from .alignment import AlignmentResult, check_method, judge, read_pairs
 from .alignment_maps import FITTED, MOMENTS
-from .alignment_rows import Float32, Float64, mean_direction, unit_rows
+from .alignment_rows import Float64, RowSums, unit_rows
 from .alignment_samples import MapOptions, PairSet, Sample, sum_up
+from .alignment_sums import RunningSums, chunks_of
 from .alignment_validation import ValidationReport, check_tolerance
 from .batch import as_array, known_fields
 from .errors import InvalidArgument, InvalidVector, UnknownField
@@ -24,7 +25,6 @@ from .segments import Index
 
 __all__ = ["Estimate", "FieldDrift", "KeyPairs", "drift_of", "estimate"]
 
-CHUNK = 65_536  # rows fetched at once for a pass over a whole field
 PAIRS = 5_000  # of each two fields; the change of the MRR is then known to about .005
 DRIFTED = 0.1  # distance of means; a tenth of what CLIP's modalities lie apart
 
@@ -80,6 +80,7 @@ def estimate(
     method: str,
     schema: Schema,
     indexes: Mapping[str, Index],
+    running: RunningSums,
     *,
     fields: Iterable[str] | None = None,
     pairs: Any = None,
@@ -96,6 +97,8 @@ def estimate(
     schema : Schema
     indexes : mapping of field to index
         None of the aligned ones empty: a field filled later would be scored by other rules.
+    running : RunningSums
+        Of these indexes.
     fields : sequence of str, optional
         Fields to align; all by default. Fitted maps may take fields of two spaces, when named.
     pairs : as in `gapless.align`, optional
@@ -112,7 +115,7 @@ def estimate(
     check_method(method)
     check_tolerance(tolerance)
     options = options or MapOptions()
-    samples = _samples(schema, queries)
+    samples, moments = _samples(schema, queries), method in MOMENTS
     results: list[AlignmentResult] = []
     bridges: dict[str, dict[str, str]] = {}
     if isinstance(fields, str):
@@ -125,12 +128,12 @@ def estimate(
         modality_of = {name: schema.fields[name].modality for name in group}
         given = _pairs(schema, indexes, group, pairs, key_pairs)
         sample = sum_up(
-            {name: _chunks(indexes[name]) for name in group},
+            {name: chunks_of(indexes[name]) if moments else running.of(name) for name in group},
             modality_of,
             {m: rows for space in _spaces(schema, group) for m, rows in samples[space].items()},
             given,
             options,
-            moments=method in MOMENTS,
+            moments=moments,
             several_dims=method in FITTED,
         )
         results.append(judge(method, sample, tolerance=tolerance))
@@ -150,15 +153,19 @@ def estimate(
 
 
 def drift_of(
-    field: str, index: Index, then: Sequence[float] | None, rows_then: int, next_key: int
+    field: str,
+    index: Index,
+    now: RowSums,
+    then: Sequence[float] | None,
+    rows_then: int,
+    next_key: int,
 ) -> FieldDrift:
-    """Compare the present rows of a field with its mean at the time of an alignment."""
+    """Compare the mean of a field's present rows with that at the time of an alignment."""
     keys = np.asarray(index.ids())
     added = float((keys >= next_key).mean()) if len(keys) else 0.0
     distance, finding = None, None
-    if then is not None and len(keys) >= 2:
-        now = mean_direction(_chunks(index))
-        distance = float(np.linalg.norm(now - np.asarray(then)))
+    if then is not None and now.count >= 2:
+        distance = float(np.linalg.norm(now.mean - np.asarray(then)))
         if distance > DRIFTED:
             finding = Finding(
                 "DRIFTED",
@@ -302,9 +309,3 @@ def _samples(schema: Schema, queries: Mapping[str, Any] | None) -> dict[str, dic
                 raise InvalidVector(f"{what} have shape {array.shape}: give (n, {dim})")
             found[space][modality] = array
     return found
-
-
-def _chunks(index: Index) -> Iterator[Float32]:
-    keys = np.asarray(index.ids())
-    for start in range(0, len(keys), CHUNK):
-        yield index.vectors(keys[start : start + CHUNK])

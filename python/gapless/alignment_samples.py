@@ -183,7 +183,7 @@ class Sample:
 
 
 def sum_up(
-    documents: Mapping[str, Rows],
+    documents: Mapping[str, Rows | RowSums],
     modality_of: Mapping[str, str],
     queries: Mapping[str, Rows] | None = None,
     pairs: Sequence[PairSet] = (),
@@ -193,6 +193,8 @@ def sum_up(
     several_dims: bool = False,
 ) -> Sample:
     """Sum up documents and queries in one pass; `moments` and `several_dims` as the method needs.
+
+    Documents may have been summed already, with moments where those are needed.
 
     Raises
     ------
@@ -212,7 +214,9 @@ def sum_up(
     for name, rows in documents.items():
         if name not in modality_of:
             raise InvalidArgument(f"modality_of lacks the field {name!r}: name its modality")
-        sums[name] = RowSums(f"field {name!r}", rows, moments=moments)
+        sums[name] = (
+            rows if isinstance(rows, RowSums) else RowSums(f"field {name!r}", rows, moments=moments)
+        )
     asked = {name: RowSums(f"the {name!r} queries", rows) for name, rows in (queries or {}).items()}
     if not several_dims:
         dims = {s.dim for s in (*sums.values(), *asked.values()) if s.count}

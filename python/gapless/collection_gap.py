@@ -94,6 +94,7 @@ class GapMethods(DiagnosisMethods):
                     method,
                     self._storage.schema,
                     self._storage.indexes,
+                    self._storage.sums,
                     fields=fields,
                     pairs=pairs,
                     key_pairs=keys,
@@ -128,7 +129,8 @@ class GapMethods(DiagnosisMethods):
     def drift(self) -> list[FieldDrift]:
         """How far each field's rows have moved since the active alignment was estimated.
 
-        One pass over the rows; an empty list when scores are raw.
+        An empty list when scores are raw. The sums that it reads follow the items as they arrive;
+        the first call after opening takes one pass over the rows.
         """
         storage = self._storage
         storage.live()
@@ -138,7 +140,12 @@ class GapMethods(DiagnosisMethods):
                 return []
             return [
                 drift_of(
-                    field, storage.indexes[field], active.means.get(field), rows, active.next_key
+                    field,
+                    storage.indexes[field],
+                    storage.sums.of(field),
+                    active.means.get(field),
+                    rows,
+                    active.next_key,
                 )
                 for field, rows in active.rows.items()
             ]
