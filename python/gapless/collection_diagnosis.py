@@ -125,7 +125,7 @@ class DiagnosisMethods:
             drawn, merged = self._draw(pairs, labels, queries, answers, sample, seed)
             if symptom in (None, "more_data"):
                 skip = self._bridged()
-                beside = [with_neighbours(s, storage.indexes, merged, skip) for s, _ in drawn]
+                beside = [with_neighbours(s, storage.indexes, merged, skip, seed) for s, _ in drawn]
         return examine(diagnose_samples(drawn), symptom, beside)
 
     def _draw(

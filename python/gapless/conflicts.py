@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from . import _core
 from .sampling import Sample, merge_keys
 from .segments import Index
 
@@ -16,7 +17,9 @@ __all__ = ["near_duplicate_shares", "with_neighbours"]
 
 ALIKE = 0.95  # cosine of near-duplicates; SemDeDup (Abbas et al. 2023) drops from about there
 BEYOND = 4.0  # and at least so many stds above random pairs, where an encoder is tight
-LOOKED_UP = 4  # neighbours of every sampled row that are fetched beside it
+LOOKED_UP = 4  # neighbours of a row that are fetched beside it
+COMPARED = 100_000_000  # rows by rows that a flat index is asked for: some seconds
+ASKED = 256  # rows that are asked in any case
 
 Float64: TypeAlias = "npt.NDArray[np.float64]"
 Keys: TypeAlias = "npt.NDArray[np.int64]"
@@ -90,21 +93,33 @@ def with_neighbours(
     indexes: Mapping[str, Index],
     pairs: Sequence[tuple[int, int]] = (),
     skip: Collection[str] = (),
-) -> Sample:
-    """Add to a sample of a collection the rows nearest to its own, with all their fields.
+    seed: int = 0,
+) -> tuple[Sample, Sample]:
+    """Look beyond a sample of a collection: rows of it, and the same with their nearest ones.
 
     `pairs` are those that the sample's keys were merged by; fields in `skip`, whose queries come
-    from another space, are not asked.
+    from another space, are not asked. A large flat index, which compares every row, is asked for
+    at least 256 rows of the sample, drawn with `seed`; a graph for all.
+
+    Returns
+    -------
+    the rows that were asked, and these and all others of the sample with the rows found, each
+    with all its fields
     """
-    found = [np.empty(0, dtype=np.int64)]
+    rng = np.random.default_rng(seed)
+    found, asked = [np.empty(0, dtype=np.int64)], {}
     for name, rows in sample.rows.items():
         index, modality = indexes[name], sample.modality_of[name]
+        at = np.arange(len(rows))
+        if isinstance(index, _core.FlatIndex):
+            at = np.sort(rng.permutation(at)[: max(ASKED, COMPARED // len(index))])
+        asked[name] = at
         if name in skip:
             continue
         alignment = index.alignment
         known = modality if alignment and modality in (alignment.query or {}) else None
         depth = min(LOOKED_UP + 1, len(index))  # a row finds itself first
-        found.append(index.search(_unit(rows), depth, query_modality=known)[1].ravel())
+        found.append(index.search(_unit(rows[at]), depth, query_modality=known)[1].ravel())
     wanted = np.unique(np.concatenate(found))
     _, changed = merge_keys({}, list(pairs))
     more, owners = {}, {}
@@ -115,7 +130,12 @@ def with_neighbours(
         fresh = ~np.isin(keys, sample.keys[name])
         more[name] = np.concatenate([rows, fetched[fresh]])
         owners[name] = np.concatenate([sample.keys[name], keys[fresh]])
-    return replace(sample, rows=more, keys=owners)
+    asking = replace(
+        sample,
+        rows={name: rows[asked[name]] for name, rows in sample.rows.items()},
+        keys={name: keys[asked[name]] for name, keys in sample.keys.items()},
+    )
+    return asking, replace(sample, rows=more, keys=owners)
 
 
 def _random(unit: Float64) -> tuple[float, float]:

@@ -337,4 +337,5 @@ def _notes(
     seen, total = (sum(map(len, some.values())) for some in (at, rows))
     if seen == total:
         return ()
-    return (f"{space}: a sample of {seen} of {total} rows (seed {seed})",)
+    told = f"{space}: a sample of {seen} of {total} rows (seed {seed})"
+    return (f"{told}; bias and recall are those of an index of the sample",)

@@ -68,7 +68,9 @@ class Prescription:
 
 
 def examine(
-    found: Diagnosis, symptom: str | None = None, beside: Sequence[Sample] | None = None
+    found: Diagnosis,
+    symptom: str | None = None,
+    beside: Sequence[tuple[Sample, Sample]] | None = None,
 ) -> tuple[Prescription, ...]:
     """Apply the recipe of `symptom`, or all four.
 
@@ -78,9 +80,10 @@ def examine(
         With its samples, as `gapless.diagnose` makes it.
     symptom : str, optional
         ``"same_scores"``, ``"cross_modal"``, ``"rare_queries"`` or ``"more_data"``.
-    beside : sequence of Sample, optional
-        The samples once more, with rows near theirs added (`gapless.conflicts.with_neighbours`):
-        what is not in the sample cannot be seen as a near-duplicate.
+    beside : sequence of (Sample, Sample), optional
+        Rows of each sample, and the sample with rows near those added, as
+        `gapless.conflicts.with_neighbours` gives them: a near-duplicate that is not in the sample
+        is not seen without.
 
     Raises
     ------
@@ -101,7 +104,9 @@ def examine(
         "same_scores": lambda: _same_scores(found),
         "cross_modal": lambda: _cross_modal(found),
         "rare_queries": lambda: _rare_queries(found),
-        "more_data": lambda: _more_data(found.samples, beside or found.samples),
+        "more_data": lambda: _more_data(
+            [(s, s) for s in found.samples] if beside is None else beside
+        ),
     }
     return tuple(recipe() for name, recipe in recipes.items() if symptom in (None, name))
 
@@ -273,11 +278,11 @@ def _recall_by_density(sample: Sample) -> dict[str, tuple[float, float, int]]:
     return results
 
 
-def _more_data(samples: Sequence[Sample], beside: Sequence[Sample]) -> Prescription:
+def _more_data(samples: Sequence[tuple[Sample, Sample]]) -> Prescription:
     evidence: dict[str, float] = {}
     worst = 0.0
     judged = False
-    for asking, near in zip(samples, beside, strict=True):
+    for asking, near in samples:
         for field, (copies, conflicts) in near_duplicate_shares(asking, near).items():
             evidence[f"near-duplicates in {field}"] = copies
             if conflicts is not None:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pytest
 
 import gapless as gl
+from gapless import conflicts
 from gapless.conflicts import near_duplicate_shares, with_neighbours
 from gapless.diagnosis import Diagnosis
 from gapless.diagnostics import diagnose, sample_arrays
@@ -146,7 +147,8 @@ def test_copies_outside_the_sample_are_fetched(
         for method in ("raw", "center"):
             col.align(method)
             sample = col.diagnose(sample=60).samples[0]
-            wide = with_neighbours(sample, col._storage.indexes)
+            asked, wide = with_neighbours(sample, col._storage.indexes)
+            assert {n: len(rows) for n, rows in asked.rows.items()} == {"image": 30, "caption": 30}
             assert len(sample.rows["image"]) == 30 < len(wide.rows["image"])
             for name, rows in wide.rows.items():
                 assert len(np.unique(wide.keys[name])) == len(rows) == len(wide.keys[name])
@@ -154,8 +156,30 @@ def test_copies_outside_the_sample_are_fetched(
                 stored = stored / np.linalg.norm(stored, axis=1, keepdims=True)
                 np.testing.assert_allclose(rows, stored, atol=1e-6)
             assert near_duplicate_shares(sample)["image"][0] < 0.6
-            copies, conflicts = near_duplicate_shares(sample, wide)["image"]
+            copies, conflicts = near_duplicate_shares(asked, wide)["image"]
             assert copies == 1.0 and conflicts is not None and conflicts > 0.5
+
+
+def test_a_large_flat_index_is_asked_for_a_part_of_the_sample(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = rng.normal(size=(80, 8))
+    flat = gl.FlatIndex(8)
+    flat.add(rows)
+    sample = sample_of({"text": rows[:40]})
+    monkeypatch.setattr(conflicts, "ASKED", 5)
+    monkeypatch.setattr(conflicts, "COMPARED", 80 * 7)
+    asked, wide = with_neighbours(sample, {"text": flat}, seed=3)
+    assert len(asked.rows["text"]) == 7
+    place = np.searchsorted(sample.keys["text"], asked.keys["text"])
+    np.testing.assert_array_equal(asked.rows["text"], rows[:40][place])
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    near = np.argsort(-(unit[place] @ unit.T), axis=1)[:, :5]
+    assert set(wide.keys["text"].tolist()) == set(range(40)) | set(near.ravel().tolist())
+    again, _ = with_neighbours(sample, {"text": flat}, seed=3)
+    assert again.keys["text"].tolist() == asked.keys["text"].tolist()
+    monkeypatch.setattr(conflicts, "COMPARED", 80)
+    assert len(with_neighbours(sample, {"text": flat})[0].rows["text"]) == 5
 
 
 def test_examine_refuses(rng: np.random.Generator) -> None:
