@@ -67,7 +67,7 @@ class Pool:
 
 def type_name(pair_type: PairType) -> str:
     """Write a pair type as people read it."""
-    return f"{pair_type[0]} -> {pair_type[1]}"
+    return f"{pair_type[0] or 'vector'} -> {pair_type[1]}"
 
 
 def draw_pools(

@@ -58,6 +58,10 @@ CREATE TABLE alignment_fields (
     PRIMARY KEY (version, field));
 CREATE TABLE cohorts (field TEXT PRIMARY KEY, rows INTEGER NOT NULL, keys BLOB NOT NULL);
 """
+# Came later; made where a collection is older. 0 stands for no alignment.
+CALIBRATIONS = """
+CREATE TABLE IF NOT EXISTS calibrations (alignment INTEGER PRIMARY KEY, details TEXT NOT NULL)
+"""
 
 
 def check_durability(durability: object) -> None:
@@ -167,6 +171,7 @@ class Catalog:
             with self.writing():
                 for statement in TABLES.split(";\n"):
                     db.execute(statement)
+                db.execute(CALIBRATIONS)
                 db.execute("INSERT INTO meta VALUES ('schema', ?)", (schema.to_json(),))
                 db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 db.execute(f"PRAGMA user_version = {FORMAT}")
@@ -189,6 +194,7 @@ class Catalog:
             raise CorruptFile(f"{self.path}: the stored schema is damaged: {error}") from error
         if schema is not None:
             stored.require(schema)
+        db.execute(CALIBRATIONS)
         return stored
 
     def _refuse_orphans(self, folder: Path) -> None:
@@ -442,6 +448,19 @@ class Catalog:
         with self._reading() as db:
             query = "SELECT field, map FROM alignment_fields WHERE version = ?"
             return dict(db.execute(query, (version,)).fetchall())
+
+    def put_calibration(self, alignment: int, details: str | None) -> None:
+        """Store what the scores under an alignment are calibrated to (JSON text), or nothing."""
+        self._writer.execute("DELETE FROM calibrations WHERE alignment = ?", (alignment,))
+        if details is not None:
+            self._writer.execute("INSERT INTO calibrations VALUES (?, ?)", (alignment, details))
+
+    def calibration(self, alignment: int) -> str | None:
+        """Fetch what `put_calibration` stored."""
+        with self._reading() as db:
+            query = "SELECT details FROM calibrations WHERE alignment = ?"
+            row = db.execute(query, (alignment,)).fetchone()
+            return None if row is None else str(row[0])
 
     def put_cohorts(self, cohorts: Mapping[str, tuple[int, npt.NDArray[np.int64]]]) -> None:
         """Store background samples: per field, how many rows it had, and the keys drawn."""

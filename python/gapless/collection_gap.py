@@ -8,6 +8,7 @@ from typing import Any
 from .alignment_fields import FieldDrift, drift_of, estimate
 from .alignment_samples import MapOptions
 from .alignment_versions import AlignmentVersion
+from .collection_calibration import CalibrationMethods
 from .collection_diagnosis import DiagnosisMethods
 from .item_keys import read_key_pairs
 from .storage import Storage
@@ -15,7 +16,7 @@ from .storage import Storage
 __all__ = ["GapMethods"]
 
 
-class GapMethods(DiagnosisMethods):
+class GapMethods(CalibrationMethods, DiagnosisMethods):
     """The part of `Collection` that concerns alignment, calibration and diagnosis."""
 
     _storage: Storage
@@ -94,7 +95,6 @@ class GapMethods(DiagnosisMethods):
                     method,
                     self._storage.schema,
                     self._storage.indexes,
-                    self._storage.sums,
                     fields=fields,
                     pairs=pairs,
                     key_pairs=keys,
@@ -129,8 +129,7 @@ class GapMethods(DiagnosisMethods):
     def drift(self) -> list[FieldDrift]:
         """How far each field's rows have moved since the active alignment was estimated.
 
-        An empty list when scores are raw. The sums that it reads follow the items as they arrive;
-        the first call after opening takes one pass over the rows.
+        One pass over the rows; an empty list when scores are raw.
         """
         storage = self._storage
         storage.live()
@@ -140,12 +139,7 @@ class GapMethods(DiagnosisMethods):
                 return []
             return [
                 drift_of(
-                    field,
-                    storage.indexes[field],
-                    storage.sums.of(field),
-                    active.means.get(field),
-                    rows,
-                    active.next_key,
+                    field, storage.indexes[field], active.means.get(field), rows, active.next_key
                 )
                 for field, rows in active.rows.items()
             ]

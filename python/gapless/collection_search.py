@@ -12,6 +12,7 @@ from .encoders import Encoders
 from .query import choose_fusion, plan, run
 from .results import HitRow, Hits
 from .storage import Storage
+from .thresholds import MinScore, check_confidence, check_score, reaches
 
 __all__ = ["SearchMethods"]
 
@@ -35,6 +36,8 @@ class SearchMethods:
         weights: Mapping[str, float] | None = None,
         ef: int | None = None,
         alignment: int | str | None = None,
+        min_confidence: float | None = None,
+        min_score: MinScore | None = None,
     ) -> Hits:
         """Rank the items of all fields in one list.
 
@@ -53,10 +56,11 @@ class SearchMethods:
         limit : int
             Number of hits wanted, at least 1; a smaller collection gives fewer.
         fusion : str
-            ``"auto"``, ``"rrf"``, ``"convex"``, ``"minmax"``, ``"zscore"``, ``"cohort"`` or
-            ``"combmax"``. Auto takes cohort for composed queries and where most items fill a
-            single field, else rrf (and rrf while a field has fewer than 10 rows);
-            ``hits.fusion`` and ``hits.reason`` say what and why.
+            ``"auto"``, ``"rrf"``, ``"convex"``, ``"minmax"``, ``"zscore"``, ``"cohort"``,
+            ``"calibrated"`` or ``"combmax"``. Auto takes calibrated where every pair type of the
+            search is calibrated on 50 pairs (see `calibrate`); cohort where only some are, for
+            composed queries, and where most items fill a single field; else rrf (and rrf while a
+            field has fewer than 10 rows). ``hits.fusion`` and ``hits.reason`` say what and why.
         weights : mapping of field to float, optional
             At least 0, 1 by default; 0 leaves a field out.
         ef : int, optional
@@ -64,6 +68,12 @@ class SearchMethods:
         alignment : int or "raw", optional
             Score with another version than the active one, or with plain cosines, to compare.
             Every row is then scored, and writers wait meanwhile.
+        min_confidence : float, optional
+            Leave out hits whose probability of relevance is lower; the fusion must be calibrated.
+        min_score : float or mapping of field to float, optional
+            Of the `limit` best, leave out hits whose raw (aligned) cosine is lower in every field
+            searched. One number serves one pair of modalities: it is refused on a search over
+            several, whose scores are not comparable.
 
         Returns
         -------
@@ -73,8 +83,8 @@ class SearchMethods:
         Raises
         ------
         InvalidArgument
-            For an empty question, a bad limit, fusion, weight, ef, modality or alignment, and for
-            text or image where no space has an encoder.
+            For an empty question, a bad limit, fusion, weight, ef, modality or alignment, for
+            text or image where no space has an encoder, and for thresholds that mean nothing.
         UnknownField, InvalidVector, SpaceMismatch, MissingModelFile, MissingExtra
             See `gapless.errors`.
         """
@@ -96,9 +106,12 @@ class SearchMethods:
                 fields=fields,
                 weights=weights,
             )
+            calibration = self._storage.calibrations.of(version)
             method, reason = choose_fusion(
-                fusion, question, self._storage.indexes, self._storage.cohorts
+                fusion, question, self._storage.indexes, self._storage.cohorts, calibration
             )
+            confident = check_confidence(min_confidence, method, reason)
+            least = check_score(min_score, question, self._storage.schema, calibration)
             scores, keys, parts = run(
                 question,
                 self._storage.indexes,
@@ -107,6 +120,7 @@ class SearchMethods:
                 method,
                 ef,
                 maps if apart else None,
+                calibration,
             )
             rows = catalog.items(keys)
         return Hits(
@@ -114,6 +128,8 @@ class SearchMethods:
                 HitRow(rows[key].id, score, rows[key].metadata, rows[key].uri, part)
                 for score, key, part in zip(scores, keys, parts, strict=True)
                 if key in rows  # one removed while this search ran is left out
+                and (confident is None or score >= confident)
+                and (least is None or reaches(part, least))
             ],
             method,
             reason,

@@ -14,6 +14,8 @@ from . import _core
 from .alignment_versions import AlignmentVersion
 from .alignment_view import candidates_under
 from .batch import known_fields
+from .calibration_result import FEW_PAIRS, CalibrationResult
+from .calibration_samples import PairType, type_name
 from .cohorts import Cohorts
 from .encoders import Encoders, Part, one_row
 from .errors import (
@@ -21,6 +23,7 @@ from .errors import (
     SpaceMismatch,
     UnknownField,
 )
+from .mixed_documents import check_mix, mix
 from .results import Contribution
 from .schema import Schema
 from .segments import Index
@@ -29,7 +32,7 @@ __all__ = ["FUSIONS", "Plan", "choose_fusion", "plan", "run"]
 
 DEPTH = 100  # rows that each field retrieves, or as many as are wanted
 MIN_COHORT = 10  # rows of a field below which "auto" does not trust their mean and deviation
-FUSIONS = ("rrf", "convex", "minmax", "zscore", "cohort", "combmax")
+FUSIONS = ("rrf", "convex", "minmax", "zscore", "cohort", "calibrated", "combmax", "alpha_mix")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,11 @@ class Plan:
     def fields(self) -> tuple[str, ...]:
         """The fields searched, each once."""
         return tuple(dict.fromkeys(field for _, field, _ in self.routes))
+
+    def pair_types(self, indexes: Mapping[str, Index]) -> list[PairType]:
+        """(query modality or "", field) of every route to a field that has rows."""
+        kinds = [(part.modality or "", field) for part, field, _ in self.routes]
+        return [kind for kind in dict.fromkeys(kinds) if len(indexes[kind[1]])]
 
 
 def plan(
@@ -143,19 +151,29 @@ def plan(
 
 
 def choose_fusion(
-    fusion: str, question: Plan, indexes: Mapping[str, Index], cohorts: Cohorts
+    fusion: str,
+    question: Plan,
+    indexes: Mapping[str, Index],
+    cohorts: Cohorts,
+    calibration: CalibrationResult | None = None,
 ) -> tuple[str, str]:
     """Choose the fusion method, and say why.
 
-    ``"auto"`` takes ``"cohort"`` for a composed query and where most items fill one searched field
-    (RRF is a mere round-robin there), else ``"rrf"``; and ``"rrf"`` while a searched field is too
-    small to make a background.
+    ``"auto"`` takes ``"calibrated"`` where every pair type of the search is calibrated on enough
+    pairs; ``"cohort"`` where some are, for a composed query, and where most items fill one searched
+    field (RRF is a mere round-robin there); else ``"rrf"``; and ``"rrf"`` while a searched field is
+    too small to make a background.
 
     Raises
     ------
     InvalidArgument
-        For an unknown method, and for ``"cohort"`` on a field with a single row.
+        For an unknown method, for ``"cohort"`` on a field with a single row, and for
+        ``"calibrated"`` without the calibrations.
     """
+    kinds = question.pair_types(indexes)
+    missing = kinds if calibration is None else calibration.missing(kinds)
+    if fusion == "calibrated" and (missing or calibration is None):
+        raise InvalidArgument(_uncalibrated(missing, calibration))
     rows = {name: len(indexes[name]) for name in question.fields if len(indexes[name])}
     smallest = min(rows, key=lambda name: rows[name], default="")
     if fusion == "cohort" and rows and rows[smallest] < 2:
@@ -169,6 +187,11 @@ def choose_fusion(
         return fusion, "asked for"
     if rows and rows[smallest] < MIN_COHORT:
         return "rrf", f"auto: field {smallest!r} has {rows[smallest]} rows, too few to compare with"
+    if kinds and not missing:
+        return "calibrated", "auto: every pair type of the search is calibrated"
+    if len(missing) < len(kinds):
+        lacking = ", ".join(map(type_name, missing))
+        return "cohort", f"auto: {lacking} is not calibrated on {FEW_PAIRS} pairs"
     if question.composed:
         return "cohort", "auto: the query has several parts"
     several = cohorts.multi_share({name: indexes[name] for name in question.fields})
@@ -184,10 +207,13 @@ def run(
     method: str,
     ef: int | None,
     maps: Mapping[str, _core.Alignment] | None = None,
+    calibration: CalibrationResult | None = None,
 ) -> tuple[list[float], list[int], list[tuple[Contribution, ...]]]:
     """Search and fuse every route in one native call: scores, keys and contributions.
 
     With `maps`, those of an alignment that the indexes are not under, every row is scored anew.
+    Calibrated probabilities of an item's fields become one by the largest, and for a composed
+    query, whose parts must all be met, by their mean log-odds.
     """
     routes = [route for route in question.routes if len(indexes[route[1]])]
     if not routes:
@@ -195,17 +221,27 @@ def run(
     names = tuple(dict.fromkeys(name for _, name, _ in routes))
     total = sum(len(indexes[name]) for name in names)  # more is never found
     limit, ef = min(limit, total), None if ef is None else min(ef, total)
-    depth = max(limit, DEPTH)
-    background = (
-        {name: cohorts.of(name, indexes[name]) for name in names} if method == "cohort" else {}
-    )
+    depth, mixing = max(limit, DEPTH), method == "alpha_mix"
+    if mixing:
+        check_mix(routes)
+    asking = [
+        calibration.types[part.modality or "", name].map
+        if method == "calibrated" and calibration is not None
+        else None
+        for part, name, _ in routes
+    ]
+    background = {
+        name: cohorts.of(name, indexes[name])
+        for (_, name, _), map_ in zip(routes, asking, strict=True)
+        if method == "cohort" or (map_ is not None and map_.background)
+    }
     if maps is not None:
         asked = {
             name: [(part.vector, part.modality) for part, field, _ in routes if field == name]
             for name in names
         }
         indexes = candidates_under(maps, asked, indexes, depth, background)
-    found = _core.search_fields(
+    fused = _core.search_fields(
         [
             _core.FieldSearch(
                 indexes[name],
@@ -214,13 +250,18 @@ def run(
                 ef=ef if isinstance(indexes[name], _core.HnswIndex) else None,
                 query_modality=part.modality,
                 cohort=background.get(name),
+                calibration=map_,
+                field=name,
             )
-            for part, name, weight in routes
+            for (part, name, weight), map_ in zip(routes, asking, strict=True)
         ],
-        limit,
-        method=method,
+        depth * len(routes) if mixing else limit,
+        method="combmax" if mixing else method,
         depth=depth,
+        combine="mean_logit" if question.composed else "max",
     )
+    told = method == "calibrated"
+    found = mix(fused, routes, indexes, limit) if mixing else fused
     ranks, raw, normalised = found.ranks.tolist(), found.raw.tolist(), found.normalised.tolist()
     parts = [
         tuple(
@@ -231,6 +272,7 @@ def run(
                 raw[i][j],
                 None if math.isnan(normalised[i][j]) else normalised[i][j],
                 weight,
+                normalised[i][j] if told and not math.isnan(normalised[i][j]) else None,
             )
             for j, (part, name, weight) in enumerate(routes)
             if not math.isnan(raw[i][j])
@@ -238,6 +280,24 @@ def run(
         for i in range(len(ranks))
     ]
     return found.scores.tolist(), found.ids.tolist(), parts
+
+
+def _uncalibrated(missing: list[PairType], calibration: CalibrationResult | None) -> str:
+    if calibration is None:
+        return (
+            "fusion 'calibrated' needs a calibration and the scores of this alignment have none: "
+            "call calibrate() first, or leave fusion='auto'"
+        )
+    told = [
+        f"{type_name(kind)} "
+        + (f"({calibration.types[kind].matches} pairs)" if kind in calibration.types else "(none)")
+        for kind in missing
+    ]
+    return (
+        f"fusion 'calibrated' needs {FEW_PAIRS} pairs of every pair type searched, and there are "
+        f"fewer of {', '.join(told)}: call calibrate() with more pairs or positives, or leave "
+        "fusion='auto', which then takes 'cohort'"
+    )
 
 
 def _chosen_fields(schema: Schema, fields: Iterable[str] | None) -> list[str]:

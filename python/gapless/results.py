@@ -30,6 +30,9 @@ class Contribution:
         What the pair added to the fused score before weighting; None when it added nothing.
     weight : float
         The field's weight.
+    calibrated : float or None
+        Probability that the item is relevant, by this pair alone; None unless the fusion is
+        ``"calibrated"``.
     """
 
     query_modality: str | None
@@ -38,6 +41,7 @@ class Contribution:
     raw: float | None
     normalised: float | None
     weight: float
+    calibrated: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,9 @@ class Hit:
         Higher is better. Comparable within one result list; what it means is `score_kind`.
     score_kind : str
         The fusion method that made the score, such as ``"cohort"`` or ``"rrf"``.
+    confidence : float or None
+        Probability that the item is relevant, under the prior of the calibration; None unless the
+        fusion is ``"calibrated"``.
     field : str or None
         The field that added most to the score.
     metadata : dict or None
@@ -62,6 +69,7 @@ class Hit:
     id: str | int
     score: float
     score_kind: str
+    confidence: float | None
     field: str | None
     metadata: dict[str, Any] | None
     uri: str | None
@@ -154,6 +162,7 @@ class Hits(Sequence[Hit]):
             id=row.id,
             score=row.score,
             score_kind=self.fusion,
+            confidence=row.score if self.fusion == "calibrated" else None,
             field=_leading_field(row.contributions),
             metadata=None if row.metadata is None else json.loads(row.metadata),
             uri=row.uri,
@@ -174,6 +183,7 @@ class Hits(Sequence[Hit]):
     def explain(self) -> str:
         """Say how each hit got its score, one line per (query part, field)."""
         lines = [f"fusion: {self.fusion} ({self.reason})"]
+        said = "probability" if self.fusion == "calibrated" else "normalised"
         rows = []
         for i, row in enumerate(self._rows, 1):
             head = (str(i), repr(row.id), f"{row.score:.4f}")
@@ -190,7 +200,7 @@ class Hits(Sequence[Hit]):
                 )
                 head = ("", "", "")
         lines += columns(
-            ("rank", "id", "score", "query → field", "place", "raw", "normalised", "weight"), rows
+            ("rank", "id", "score", "query → field", "place", "raw", said, "weight"), rows
         )
         return "\n".join(lines)
 

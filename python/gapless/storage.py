@@ -13,7 +13,6 @@ from pathlib import Path
 
 from . import _core
 from .alignment_fields import Estimate
-from .alignment_sums import RunningSums
 from .alignment_versions import (
     AlignmentVersion,
     active_alignment,
@@ -22,6 +21,8 @@ from .alignment_versions import (
     stored_alignment,
 )
 from .batch import Batch
+from .calibration_result import CalibrationResult
+from .calibrations import Calibrations
 from .catalog import Catalog, ItemRow, check_durability
 from .cohorts import Cohorts, draw
 from .errors import GaplessError, InvalidArgument, StorageError
@@ -115,10 +116,10 @@ class Storage:
         for field, index in self.indexes.items():
             replay(catalog, field, index, named[field].seq if field in named else 0)
         self.count = catalog.count()
-        self.sums = RunningSums(self.indexes)
         self.alignment, self.maps = active_alignment(catalog)
         for field, index in self.indexes.items():
             index.set_alignment(self.maps.get(field))
+        self.calibrations = Calibrations(catalog)
         self.cohorts = Cohorts(
             {
                 field: (rows, keys[present(self.indexes[field], keys)])
@@ -242,9 +243,7 @@ class Storage:
                 catalog.recount_pending(len(keys) * len(batch.vectors), size)
                 self.count += known.count(None)
                 for field, matrix in batch.vectors.items():
-                    self.sums.leave(field, labels(keys))
                     put(self.indexes[field], labels(keys), matrix)
-                    self.sums.enter(field, labels(keys))
 
             self._commit(write, follow)
             self._checkpoint_if_due()
@@ -265,7 +264,6 @@ class Storage:
                 self.count -= len(keys)
                 for field, gone in filled.items():
                     if len(gone):
-                        self.sums.leave(field, gone)
                         self.indexes[field].remove(gone)
                 self.cohorts.forget(keys)
 
@@ -348,6 +346,15 @@ class Storage:
     def alignments(self) -> list[AlignmentVersion]:
         """Every alignment there has been, oldest first."""
         return alignment_versions(self.live())
+
+    def calibrate(self, result: CalibrationResult | None) -> None:
+        """Store what the active alignment's scores are calibrated to, and use it."""
+        with self.writing:
+            active = self.alignment
+            self._commit(
+                lambda _: self.calibrations.write(active, result),
+                lambda: self.calibrations.wrote(active, result),
+            )
 
     def unalign(self) -> None:
         """Score with plain cosines again."""
