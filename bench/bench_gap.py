@@ -166,8 +166,10 @@ def mixed_index(pairs: Rows, seeds: int, hard_seeds: int) -> Measured:
     """Print the table of the mixed index, and give what it is made of."""
     found = {}
     print("\n### Mixed index\n")
-    print("| documents | queries | ranking | nDCG@10 | of the oracle | ± of it | R@1 | R@10 in the other "
-          "form | bias@10 |")  # fmt: skip
+    print(
+        "| documents | queries | ranking | nDCG@10 | of the oracle | ± of it | R@1 "
+        "| R@10 in the other form | bias@10 |"
+    )
     print("|---|---|---|--:|--:|--:|--:|--:|--:|")
     for kind, mix in DOCUMENTS.items():
         count = hard_seeds if kind == "hard" else seeds
