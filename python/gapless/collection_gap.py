@@ -95,6 +95,7 @@ class GapMethods(CalibrationMethods, DiagnosisMethods):
                     method,
                     self._storage.schema,
                     self._storage.indexes,
+                    self._storage.sums,
                     fields=fields,
                     pairs=pairs,
                     key_pairs=keys,
@@ -129,7 +130,8 @@ class GapMethods(CalibrationMethods, DiagnosisMethods):
     def drift(self) -> list[FieldDrift]:
         """How far each field's rows have moved since the active alignment was estimated.
 
-        One pass over the rows; an empty list when scores are raw.
+        An empty list when scores are raw. The sums that it reads follow the items as they arrive;
+        the first call after opening takes one pass over the rows.
         """
         storage = self._storage
         storage.live()
@@ -139,7 +141,12 @@ class GapMethods(CalibrationMethods, DiagnosisMethods):
                 return []
             return [
                 drift_of(
-                    field, storage.indexes[field], active.means.get(field), rows, active.next_key
+                    field,
+                    storage.indexes[field],
+                    storage.sums.of(field),
+                    active.means.get(field),
+                    rows,
+                    active.next_key,
                 )
                 for field, rows in active.rows.items()
             ]

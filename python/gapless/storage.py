@@ -13,6 +13,7 @@ from pathlib import Path
 
 from . import _core
 from .alignment_fields import Estimate
+from .alignment_sums import RunningSums
 from .alignment_versions import (
     AlignmentVersion,
     active_alignment,
@@ -116,6 +117,7 @@ class Storage:
         for field, index in self.indexes.items():
             replay(catalog, field, index, named[field].seq if field in named else 0)
         self.count = catalog.count()
+        self.sums = RunningSums(self.indexes)
         self.alignment, self.maps = active_alignment(catalog)
         for field, index in self.indexes.items():
             index.set_alignment(self.maps.get(field))
@@ -243,7 +245,9 @@ class Storage:
                 catalog.recount_pending(len(keys) * len(batch.vectors), size)
                 self.count += known.count(None)
                 for field, matrix in batch.vectors.items():
+                    self.sums.leave(field, labels(keys))
                     put(self.indexes[field], labels(keys), matrix)
+                    self.sums.enter(field, labels(keys))
 
             self._commit(write, follow)
             self._checkpoint_if_due()
@@ -264,6 +268,7 @@ class Storage:
                 self.count -= len(keys)
                 for field, gone in filled.items():
                     if len(gone):
+                        self.sums.leave(field, gone)
                         self.indexes[field].remove(gone)
                 self.cohorts.forget(keys)
 
