@@ -23,6 +23,7 @@ from .errors import (
     SpaceMismatch,
     UnknownField,
 )
+from .mixed_documents import check_mix, mix
 from .results import Contribution
 from .schema import Schema
 from .segments import Index
@@ -31,7 +32,7 @@ __all__ = ["FUSIONS", "Plan", "choose_fusion", "plan", "run"]
 
 DEPTH = 100  # rows that each field retrieves, or as many as are wanted
 MIN_COHORT = 10  # rows of a field below which "auto" does not trust their mean and deviation
-FUSIONS = ("rrf", "convex", "minmax", "zscore", "cohort", "calibrated", "combmax")
+FUSIONS = ("rrf", "convex", "minmax", "zscore", "cohort", "calibrated", "combmax", "alpha_mix")
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +221,9 @@ def run(
     names = tuple(dict.fromkeys(name for _, name, _ in routes))
     total = sum(len(indexes[name]) for name in names)  # more is never found
     limit, ef = min(limit, total), None if ef is None else min(ef, total)
-    depth = max(limit, DEPTH)
+    depth, mixing = max(limit, DEPTH), method == "alpha_mix"
+    if mixing:
+        check_mix(routes)
     asking = [
         calibration.types[part.modality or "", name].map
         if method == "calibrated" and calibration is not None
@@ -238,7 +241,7 @@ def run(
             for name in names
         }
         indexes = candidates_under(maps, asked, indexes, depth, background)
-    found = _core.search_fields(
+    fused = _core.search_fields(
         [
             _core.FieldSearch(
                 indexes[name],
@@ -252,12 +255,13 @@ def run(
             )
             for (part, name, weight), map_ in zip(routes, asking, strict=True)
         ],
-        limit,
-        method=method,
+        depth * len(routes) if mixing else limit,
+        method="combmax" if mixing else method,
         depth=depth,
         combine="mean_logit" if question.composed else "max",
     )
     told = method == "calibrated"
+    found = mix(fused, routes, indexes, limit) if mixing else fused
     ranks, raw, normalised = found.ranks.tolist(), found.raw.tolist(), found.normalised.tolist()
     parts = [
         tuple(

@@ -1,0 +1,140 @@
+"""Items that fill several fields, ranked by one vector mixed of all, against numpy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import gapless as gl
+from collection_kit import two_space_schema
+from gapless.errors import InvalidArgument
+
+DIM = 8
+Rows = npt.NDArray[np.float64]
+
+
+def unit(x: Rows) -> Rows:
+    return np.asarray(x / np.linalg.norm(x, axis=-1, keepdims=True))
+
+
+def filled(
+    path: Path, rng: np.random.Generator, index: str = "flat"
+) -> tuple[gl.Collection, Rows, Rows]:
+    """Items b* with both fields, i* with an image and t* with a text alone; 20 of each."""
+    away = np.eye(DIM)[:2] * 3
+    image, text = rng.normal(size=(2, 40, DIM)) + away[:, None]
+    schema = gl.Schema(
+        {"clip": gl.Space(DIM)},
+        {
+            "image": gl.Field("clip", "image", index=index),
+            "caption": gl.Field("clip", "text", index=index),
+        },
+    )
+    col = gl.open(path, schema)
+    col.upsert([f"b{i}" for i in range(20)], {"image": image[:20], "caption": text[:20]})
+    col.upsert([f"i{i}" for i in range(20)], {"image": image[20:]})
+    col.upsert([f"t{i}" for i in range(20)], {"caption": text[20:]})
+    return col, unit(image), unit(text)
+
+
+def scores(hits: gl.Hits) -> dict[Any, float]:
+    return {hit.id: hit.score for hit in hits}
+
+
+@pytest.mark.parametrize("index", ["flat", "hnsw"])
+@pytest.mark.parametrize("alpha", [0.5, 0.8])
+def test_it_is_the_mix_of_gr_clip(
+    tmp_path: Path, rng: np.random.Generator, index: str, alpha: float
+) -> None:
+    col, image, text = filled(tmp_path / "c", rng, index)
+    col.align("center", tolerance=1.0)
+    q = rng.normal(size=DIM) + np.eye(DIM)[1] * 3
+    hits = col.search(
+        vectors={"clip": q},
+        modality="text",
+        fusion="alpha_mix",
+        weights={"image": 1 - alpha, "caption": alpha},
+        limit=100,
+    )
+    means = image.mean(axis=0), text.mean(axis=0)
+    asked = unit(unit(q) - means[1])
+    mixed = gl.alpha_mix(text[:20], image[:20], alpha, text_mean=means[1], image_mean=means[0])
+    wanted = dict(zip([f"b{i}" for i in range(20)], mixed @ asked, strict=True))
+    for letter, rows, mean in (("i", image, means[0]), ("t", text, means[1])):
+        alone = unit(rows[20:] - mean) @ asked
+        wanted |= {f"{letter}{i}": score for i, score in enumerate(alone)}
+    assert scores(hits) == pytest.approx(wanted, abs=1e-5)
+    assert hits.scores == sorted(hits.scores, reverse=True)
+    assert hits.fusion == "alpha_mix"
+    for hit in hits:
+        added = [(c.normalised or 0.0) * c.weight for c in hit.contributions]
+        assert len(added) == (2 if str(hit.id).startswith("b") else 1)
+        assert sum(added) == pytest.approx(hit.score)
+    first = col.search(
+        vectors={"clip": q},
+        modality="text",
+        fusion="alpha_mix",
+        weights={"image": 1 - alpha, "caption": alpha},
+        limit=7,
+    )
+    assert first.ids == hits.ids[:7]
+    col.close()
+
+
+def test_raw_mixes_the_rows_themselves(tmp_path: Path, rng: np.random.Generator) -> None:
+    col, image, text = filled(tmp_path / "c", rng)
+    q = rng.normal(size=DIM)
+    ask: dict[str, Any] = {"vectors": {"clip": q}, "fusion": "alpha_mix", "limit": 100}
+    found = scores(col.search(**ask))
+    wanted = unit(image[:20] + text[:20]) @ unit(q)
+    assert [found[f"b{i}"] for i in range(20)] == pytest.approx(wanted, abs=1e-6)
+    col.align("whiten", tolerance=1.0)
+    assert scores(col.search(**ask, alignment="raw")) == pytest.approx(found, abs=1e-6)
+    col.close()
+
+
+def test_the_parts_of_a_query_count_alike(tmp_path: Path, rng: np.random.Generator) -> None:
+    """Two equal query vectors say what one says; that needs an encoder, so a plan is made here."""
+    from gapless.encoders import Part
+    from gapless.query import Plan, run
+
+    col, _, _ = filled(tmp_path / "c", rng)
+    storage = col._storage
+    one, other = rng.normal(size=(2, DIM)).astype(np.float32)
+
+    def ask(*vectors: npt.NDArray[np.float32]) -> dict[int, float]:
+        parts = [Part("clip", "text", v / np.linalg.norm(v)) for v in vectors]
+        routes = tuple((p, name, 1.0) for p in parts for name in ("image", "caption"))
+        plan = Plan(routes, composed=len(vectors) > 1)
+        found, keys, told = run(plan, storage.indexes, storage.cohorts, 100, "alpha_mix", None)
+        assert all(len(t) in (len(vectors), 2 * len(vectors)) for t in told)
+        return dict(zip(keys, found, strict=True))
+
+    alone, twice, both = ask(one), ask(one, one), ask(one, other)
+    assert twice == pytest.approx(alone, abs=1e-6)
+    second = ask(other)
+    assert both == pytest.approx({k: (alone[k] + second[k]) / 2 for k in alone}, abs=1e-6)
+    col.close()
+
+
+def test_opposite_fields_leave_nothing_and_score_zero(
+    tmp_path: Path, schema: gl.Schema, rng: np.random.Generator
+) -> None:
+    x = rng.normal(size=(3, DIM))
+    with gl.open(tmp_path / "c", schema) as col:
+        col.upsert(["a", "b"], {"image": x[:2], "caption": [-x[0], x[1]]})
+        found = scores(col.search(vectors={"clip": x[2]}, fusion="alpha_mix"))
+        assert found["a"] == 0.0
+        assert found["b"] == pytest.approx(unit(x[1]) @ unit(x[2]), abs=1e-6)
+
+
+def test_fields_of_two_spaces_are_not_mixed(tmp_path: Path, rng: np.random.Generator) -> None:
+    with gl.open(tmp_path / "c", two_space_schema()) as col:
+        col.upsert([1, 2], {"image": rng.normal(size=(2, DIM)), "body": rng.normal(size=(2, 4))})
+        with pytest.raises(InvalidArgument, match=r"\[\['image'\], \['body'\]\]: search one space"):
+            col.search(vectors={"clip": np.ones(DIM), "bge": np.ones(4)}, fusion="alpha_mix")
+        assert len(col.search(vectors={"bge": np.ones(4)}, fusion="alpha_mix")) == 2
