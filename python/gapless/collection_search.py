@@ -57,12 +57,12 @@ class SearchMethods:
             Number of hits wanted, at least 1; a smaller collection gives fewer.
         fusion : str
             ``"auto"``, ``"rrf"``, ``"convex"``, ``"minmax"``, ``"zscore"``, ``"cohort"``,
-            ``"calibrated"``, ``"combmax"`` or ``"alpha_mix"``. Auto takes calibrated where every pair type of the
-            search is calibrated on 50 pairs (see `calibrate`); cohort where only some are, for
-            composed queries, and where most items fill a single field; else rrf (and rrf while a
-            field has fewer than 10 rows). ``hits.fusion`` and ``hits.reason`` say what and why.
-            Alpha mix ranks by one cosine: that of a vector mixed of the item's fields by their
-            weights, as GR-CLIP does for documents with a text and an image.
+            ``"calibrated"``, ``"combmax"`` or ``"alpha_mix"``. Auto takes calibrated where every
+            pair type of the search is calibrated on 50 pairs (see `calibrate`); cohort where only
+            some are, for composed queries, and where most items fill a single field; else rrf (and
+            rrf while a field has fewer than 10 rows). ``hits.fusion`` and ``hits.reason`` say what
+            and why. Alpha mix ranks by one cosine: that of a vector mixed of the item's fields by
+            their weights, as GR-CLIP does for documents with a text and an image.
         weights : mapping of field to float, optional
             At least 0, 1 by default; 0 leaves a field out.
         ef : int, optional
