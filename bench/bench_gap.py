@@ -17,6 +17,9 @@ random unit vector n. Queries are all 350 captions, each with one right item; or
 all images. The top 100 of each form are candidates. Means and calibrations see the 150 pairs
 alone, and so does every choice between calibrations. *Oracle* searches the right item's form alone.
 
+*Proportions*: the same with other shares of texts and images, and with items that have both, as in
+MixBench; GR-CLIP's mix stands for both. The U-curve goes from texts alone to images alone.
+
 *Icons*: the table of ``gapless demo`` on icon families that its model has not seen.
 """
 
@@ -35,12 +38,13 @@ from gapless.errors import AlignmentRefused
 from gapless.mixed_benchmark import measure_corpora
 from gapless.mixed_corpus import Embeddings, MixedCorpus
 from gapless.mixed_ranking import Ranker
-from gapless.mixed_results import MixBench
+from gapless.mixed_results import MixBench, UCurve
 
 TRAIN = 150
 DOCUMENTS = {"easy": (0.62, 0.25, 0.30), "hard": (0.45, 0.43, 0.55)}
 QUERIES = ("text", "image")
 RIVALS = ("GR-CLIP centring", "RRF", "min-max", "DBSF")
+IMAGES = (0.0, 0.25, 0.5, 0.75, 1.0)
 LEAST = {"text": 0.93, "image": 0.90}  # without labels, over the oracle, by query
 LEAST_CALIBRATED = {"easy": 0.98, "hard": 0.92}  # by documents
 MODALITY_OF = {"image": "image", "caption": "text"}
@@ -96,13 +100,22 @@ def documents(rows: Rows, mix: tuple[float, float, float], random: np.random.Gen
     return unit(mix[0] * rows + mix[1] * rows[near.argmax(axis=1)] + mix[2] * noise)
 
 
-def split(pairs: Rows, seed: int, mix: tuple[float, float, float], asked: str) -> MixedCorpus:
-    """Draw one split of the mixed index, asked by texts or by images."""
+def split(
+    pairs: Rows,
+    seed: int,
+    mix: tuple[float, float, float],
+    asked: str,
+    shares: tuple[float, float] = (0.5, 0.5),
+) -> MixedCorpus:
+    """Draw one split of the mixed index, asked by texts or by images.
+
+    `shares`: of the items in the form of the queries, and in the other; the rest have both.
+    """
     random = np.random.default_rng(seed)
     image, text = pairs[:, random.permutation(pairs.shape[1])]
     sides = {"image": image, "text": text}
     test = dict(sides, **{asked: documents(sides[asked][TRAIN:], mix, random)})
-    is_own = random.random(len(image) - TRAIN) < 0.5
+    drawn = random.random(len(image) - TRAIN)
     train = documents(sides[asked][:TRAIN], mix, random)
     other = "image" if asked == "text" else "text"
 
@@ -115,8 +128,8 @@ def split(pairs: Rows, seed: int, mix: tuple[float, float, float], asked: str) -
 
     return MixedCorpus(
         rows(test[asked], slice(TRAIN, None)),
-        np.where(is_own, asked, other),
-        [{document: 1.0} for document in range(len(is_own))],
+        np.where(drawn < shares[0], asked, np.where(drawn < sum(shares), other, "both")),
+        [{document: 1.0} for document in range(len(drawn))],
         rows(train, slice(TRAIN)),
     )
 
@@ -194,6 +207,28 @@ def mixed_index(pairs: Rows, seeds: int, hard_seeds: int) -> Measured:
             seconds = time.perf_counter() - start
             print(f"<!-- {kind}, {asked}: {count} splits in {seconds:.0f} s -->")
     return found
+
+
+def proportions(pairs: Rows, seeds: int) -> None:
+    """Print nDCG@10 of easy text queries by what the corpus is made of, and how far a U dips."""
+    ways = [way for way in WAYS if way != "S-norm (numpy)"]
+    made = {f"{images:.0%} images": (1 - images, images) for images in IMAGES}
+    made |= {"1 : 1 : 1": (1 / 3, 1 / 3), "70 : 20 : 10": (0.7, 0.2)}
+    found = [
+        measure_corpora(
+            (split(pairs, seed, DOCUMENTS["easy"], "text", shares) for seed in range(seeds)),
+            {way: WAYS[way] for way in ways},
+        )
+        for shares in made.values()
+    ]
+    values = {way: np.array([measured.mean(way) for measured in found]) for way in ways}
+    count = len(IMAGES)
+    curve = UCurve("ndcg@10", IMAGES, {way: own[:count] for way, own in values.items()})
+    print("\n### Proportions, texts : images : both, nDCG@10 of easy text queries\n")
+    print(f"| ranking | {' | '.join(made)} | dip of the U |\n|---|{'--:|' * (len(made) + 1)}")
+    for way, own in values.items():
+        cells = " | ".join(f"{value:.3f}" for value in own)
+        print(f"| {way} | {cells} | {curve.dip(way):.3f} |")
 
 
 def _of_oracle(measured: MixBench, way: str) -> float:
@@ -306,6 +341,7 @@ def main() -> None:
     direction = one_direction(pairs)
     measured = mixed_index(pairs, asked.seeds, asked.hard_seeds)
     targets(direction, measured)
+    proportions(pairs, asked.seeds)
     if not asked.no_icons:
         icons()
 
