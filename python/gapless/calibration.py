@@ -8,7 +8,7 @@ ranked together and a threshold means something.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ FOLDS = 5
 def calibrate(
     pairs: Mapping[PairType, tuple[npt.ArrayLike, npt.ArrayLike]],
     *,
+    labels: Mapping[PairType, tuple[npt.ArrayLike, Sequence[Hashable]]] | None = None,
     method: str = "auto",
     prior: float = PRIOR,
     documents: Mapping[str, npt.ArrayLike] | None = None,
@@ -49,7 +50,10 @@ def calibrate(
         Row i of the documents is right for query i; at least 10 distinct pairs, and 50 before
         fusion uses them. Items with an image and a caption give the cross types
         (("text", "image") and ("image", "caption")); a same type such as ("text", "caption") needs
-        another caption, another view, or items of one label.
+        another caption, another view, or `labels`.
+    labels : mapping of (query modality, field) to (rows (n, dim), labels (n,)), optional
+        Rows of that modality, two of which match when they have one label; 1,000 are used at most.
+        For pair types that `pairs`, which may then be empty, does not name.
     method : {"auto", "platt", "beta", "isotonic"}
         Auto takes platt or beta, by pair type, whichever has the lower held-out log-loss. Isotonic
         assumes least, wants some thousand pairs, and ties the best scores.
@@ -66,8 +70,8 @@ def calibrate(
         ``"platt"`` and ``"beta"``); such a map needs a cohort at search time. By default where
         that lowers the held-out log-loss.
     negatives : int
-        Others per match, at most; every pair type gets the same number, so that none looks more
-        relevant by its sample.
+        Others per match, at most (and fewer where they would be more than 200,000); every pair
+        type gets the same number, so that none looks more relevant by its sample.
     folds, seed : int
         Of the cross-fitting, and of every draw.
 
@@ -107,7 +111,14 @@ def calibrate(
         )
     whole("negatives", negatives)
     whole("folds", folds, 2)
-    pools = draw_pools(_checked(pairs), documents or {}, alignment or {}, negatives, seed)
+    pools = draw_pools(
+        _checked("pairs", pairs, "(queries, documents)") if pairs or not labels else {},
+        documents or {},
+        _checked("labels", labels, "(rows, labels)") if labels else {},
+        alignment or {},
+        negatives,
+        seed,
+    )
     types, findings = {}, []
     for pair_type, pool in pools.items():
         found = types[pair_type] = _fit(pair_type, pool, method, prior, background, folds, seed)
@@ -115,23 +126,21 @@ def calibrate(
     return CalibrationResult(method, float(prior), types, tuple(findings))
 
 
-def _checked(pairs: Any) -> Mapping[PairType, tuple[npt.ArrayLike, npt.ArrayLike]]:
-    if not isinstance(pairs, Mapping) or not pairs:
+def _checked(what: str, given: Any, form: str) -> Any:
+    if not isinstance(given, Mapping) or not given:
         raise InvalidArgument(
-            f"pairs is {f'an empty {type(pairs).__name__}' if not pairs else type(pairs).__name__}"
-            ": give {(query modality, field): (queries, documents)}"
+            f"{what} is {f'an empty {type(given).__name__}' if not given else type(given).__name__}"
+            f": give {{(query modality, field): {form}}}"
         )
-    for pair_type, rows in pairs.items():
+    for pair_type, rows in given.items():
         if not isinstance(pair_type, tuple) or len(pair_type) != 2:
             raise InvalidArgument(
-                f"pairs has the key {pair_type!r}: give (query modality, field), such as "
+                f"{what} has the key {pair_type!r}: give (query modality, field), such as "
                 "('text', 'image')"
             )
         if not isinstance(rows, (tuple, list)) or len(rows) != 2:
-            raise InvalidArgument(
-                f"pairs[{pair_type!r}] is a {type(rows).__name__}: give (queries, documents)"
-            )
-    return pairs
+            raise InvalidArgument(f"{what}[{pair_type!r}] is a {type(rows).__name__}: give {form}")
+    return given
 
 
 def _fit(

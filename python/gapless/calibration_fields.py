@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,7 +20,7 @@ from .item_keys import keys_of
 from .schema import Schema
 from .segments import Index
 
-__all__ = ["Gathered", "gather", "uncalibrated"]
+__all__ = ["Gathered", "gather", "labelled", "uncalibrated"]
 
 Keys: TypeAlias = "npt.NDArray[np.int64]"
 Rows: TypeAlias = "npt.NDArray[np.float32]"
@@ -65,6 +66,43 @@ def gather(
         if sum(len(q) for q, _ in each) >= LEAST
     }
     return gathered | _positives(schema, indexes, catalog, positives)
+
+
+def labelled(
+    schema: Schema,
+    indexes: Mapping[str, Index],
+    catalog: Catalog,
+    labels_of: Any,
+    known: Iterable[PairType],
+) -> dict[PairType, tuple[Rows, list[Hashable]]]:
+    """Rows of labelled items, by the pair types within a modality that have no pairs yet.
+
+    Raises
+    ------
+    InvalidArgument, UnknownId
+        For labels that are no mapping of id to label, and ids that are not there.
+    """
+    if labels_of is None:
+        return {}
+    if not isinstance(labels_of, Mapping):
+        raise InvalidArgument(f"labels is a {type(labels_of).__name__}: give a dict of id to label")
+    ids = [read_id(item, i) for i, item in enumerate(labels_of)]
+    keys, named = labels(keys_of(catalog, ids)), list(labels_of.values())
+    try:
+        set(named)
+    except TypeError as error:
+        raise InvalidArgument(f"labels holds one that is no word or number: {error}") from error
+    found: dict[PairType, tuple[Rows, list[Hashable]]] = {}
+    taken = set(known)
+    for name, field in schema.fields.items():
+        there = np.flatnonzero(present(indexes[name], keys))
+        if (field.modality, name) in taken or not len(there):
+            continue
+        told = [named[i] for i in there.tolist()]
+        alike = sum(count for count in Counter(told).values() if count > 1)
+        if alike >= LEAST and len(set(told)) > 1:
+            found[field.modality, name] = np.asarray(indexes[name].vectors(keys[there])), told
+    return found
 
 
 def uncalibrated(schema: Schema, known: Iterable[PairType]) -> list[Finding]:

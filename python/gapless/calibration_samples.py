@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -29,6 +29,7 @@ __all__ = [
 BACKGROUND = 1_000  # rows of a field that stand for all of it; as many as a cohort has
 NEGATIVES = 200  # others per match, at most: more change the fit by less than its own error
 MOST = 5_000  # matches per pair type, drawn at random where there are more
+SAMPLES = 200_000  # scores per pair type; a fit is then known far better than its pairs are
 LEAST = 10  # below, five folds hold a single match each
 
 PairType: TypeAlias = "tuple[str, str]"  # query modality, field
@@ -73,6 +74,7 @@ def type_name(pair_type: PairType) -> str:
 def draw_pools(
     pairs: Mapping[PairType, tuple[npt.ArrayLike, npt.ArrayLike]],
     documents: Mapping[str, npt.ArrayLike],
+    labels: Mapping[PairType, tuple[npt.ArrayLike, Sequence[Hashable]]],
     alignment: Mapping[str, _core.Alignment],
     negatives: int,
     seed: int,
@@ -82,7 +84,8 @@ def draw_pools(
     Others are drawn from the background of the field: `documents`, or where there are none the
     documents of the pairs. Never an other is a row that equals the query, or one that some pair
     gives for the same query. The level of a query is a quantile of its scores against the whole
-    background, without these.
+    background, without these. `labels` are rows and a label of each: rows of one label match, and
+    rows of others are the background.
 
     Raises
     ------
@@ -106,7 +109,27 @@ def draw_pools(
         scored[pair_type] = _score(
             pair_type, asking, asked, known.get(pair_type[1]), alignment.get(pair_type[1]), rng
         )
-    count = min([negatives, *(each.fewest for each in scored.values())])
+    for pair_type, (rows, named) in labels.items():
+        if pair_type in pairs:
+            raise InvalidArgument(
+                f"{type_name(pair_type)} has pairs and labels: give one of the two"
+            )
+        what = f"labels[{pair_type!r}]"
+        unit, group = as_rows(f"the rows of {what}", rows), _groups(what, named)
+        if len(unit) != len(group):
+            raise InvalidArgument(
+                f"{what} has {len(unit)} rows and {len(group)} labels: give one label for each row"
+            )
+        chosen = np.sort(rng.permutation(len(unit))[:BACKGROUND])
+        unit, group = unit[chosen], group[chosen]
+        first, second = _partners(group, rng)
+        scored[pair_type] = _score(
+            pair_type, unit[first], unit[second], unit, alignment.get(pair_type[1]), rng,
+            (group[first], group),
+        )  # fmt: skip
+    most = max(len(each.matches) for each in scored.values())
+    fewest = min(each.fewest for each in scored.values())
+    count = min(negatives, fewest, max(LEAST, SAMPLES // most))
     return {pair_type: each.pool(count, rng) for pair_type, each in scored.items()}
 
 
@@ -147,6 +170,7 @@ def _score(
     background: Float32 | None,
     alignment: _core.Alignment | None,
     rng: np.random.Generator,
+    groups: tuple[Numbers, Numbers] | None = None,
 ) -> _Scores:
     known: dict[bytes, int] = {}
     asking, asked = _numbers(queries, known), _numbers(documents, known)
@@ -168,7 +192,9 @@ def _score(
         background = _some(documents[np.sort(first)], BACKGROUND, rng)
     numbers = _numbers(background, known)
     # Neither the query itself nor any of its matches is a counter-example.
-    allowed = np.stack([~np.isin(numbers, matches[query]) for query in asking.tolist()])
+    seen = allowed = np.stack([~np.isin(numbers, matches[query]) for query in asking.tolist()])
+    if groups is not None:
+        allowed = seen & (groups[0][kept][:, None] != groups[1])
     if allowed.sum(axis=1).min() < 2:
         raise InvalidArgument(
             f"{type_name(pair_type)}: some query has fewer than 2 rows to compare with among "
@@ -183,7 +209,7 @@ def _score(
             f"{aligned.shape[1]}; give vectors of one space"
         )
     others = side @ align_rows(background, alignment).T
-    levels = np.nanquantile(np.where(allowed, others, np.nan), QUANTILE, axis=1)
+    levels = np.nanquantile(np.where(seen, others, np.nan), QUANTILE, axis=1)
     return _Scores(
         np.sum(side * aligned, axis=1), others, allowed, levels, _clusters(asking, asked)
     )
@@ -197,6 +223,28 @@ def _numbers(rows: Float32, known: dict[bytes, int]) -> Numbers:
     """Give rows that are equal bit by bit one number."""
     found = [known.setdefault(row.tobytes(), len(known)) for row in rows]
     return np.array(found, np.int64)
+
+
+def _groups(what: str, labels: Sequence[Hashable]) -> Numbers:
+    if isinstance(labels, (str, bytes)) or not hasattr(labels, "__len__"):
+        raise InvalidArgument(f"{what} has labels {labels!r:.60}: give a list, one for each row")
+    known: dict[Hashable, int] = {}
+    try:
+        return np.array([known.setdefault(label, len(known)) for label in labels], np.int64)
+    except TypeError as error:
+        raise InvalidArgument(f"{what} has labels that are no words or numbers: {error}") from error
+
+
+def _partners(group: Numbers, rng: np.random.Generator) -> tuple[Numbers, Numbers]:
+    """Pair every row with another of its group, at random: places of the rows and the partners."""
+    shuffled = rng.permutation(len(group))
+    order = shuffled[np.argsort(group[shuffled], kind="stable")]
+    sides = []
+    for places in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
+        if len(places) > 1:
+            sides.append(np.stack([places, np.roll(places, 1)]))
+    first, second = np.concatenate([np.zeros((2, 0), np.int64), *sides], axis=1)
+    return first, second
 
 
 def _clusters(asking: Numbers, asked: Numbers) -> Numbers:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from .calibration import PRIOR, calibrate
-from .calibration_fields import gather, uncalibrated
+from .calibration_fields import gather, labelled, uncalibrated
 from .calibration_result import CalibrationResult
 from .calibration_samples import NEGATIVES
 from .errors import InvalidArgument
@@ -35,6 +35,7 @@ class CalibrationMethods:
         pairs: Any = None,
         *,
         positives: Mapping[tuple[str, str], tuple[Any, Any]] | None = None,
+        labels: Mapping[Any, Hashable] | None = None,
         method: str = "auto",
         prior: float = PRIOR,
         background: bool | None = None,
@@ -58,6 +59,9 @@ class CalibrationMethods:
             Matches of a pair type, such as real queries, or another caption of the same image for
             ("text", "caption"). Documents are ids, or rows (n, dim). They replace what `pairs`
             says of that pair type.
+        labels : mapping of id to label, optional
+            Items of one label match each other within a modality, where nothing else says so:
+            ("text", "caption") and ("image", "image"). 1,000 are used at most.
         method, prior, background, negatives, seed
             See `gapless.calibrate`. Others are drawn from the field's background sample, the one
             that ``fusion="cohort"`` uses.
@@ -84,10 +88,11 @@ class CalibrationMethods:
             rows, keys = read_key_pairs(catalog, pairs)
             schema, indexes = storage.schema, storage.indexes
             given = gather(schema, indexes, catalog, rows, keys, positives)
-            if not given:
+            named = labelled(schema, indexes, catalog, labels, given)
+            if not given and not named:
                 raise InvalidArgument(
                     "there is nothing to calibrate on: fewer than 10 items fill two fields of one "
-                    "space; give pairs= or positives=, or search with fusion='cohort'"
+                    "space; give pairs=, positives= or labels=, or search with fusion='cohort'"
                 )
             documents = {
                 field: np.asarray(indexes[field].vectors(storage.cohorts.of(field, indexes[field])))
@@ -96,6 +101,7 @@ class CalibrationMethods:
             }
             found = calibrate(
                 given,
+                labels=named,
                 method=method,
                 prior=prior,
                 documents=documents,

@@ -280,6 +280,30 @@ def test_pairs_of_ids_and_of_rows(tmp_path: Path) -> None:
         assert col.calibrate([named, named])["text", "image"].matches == 60
 
 
+def test_labels_are_positives_within_a_modality(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = world(200)
+    label = np.arange(200) % 20
+    topic = 3 * rng.normal(size=(20, SIZE))
+    for name in ("image", "caption", "wording", "view"):
+        rows[name] = rows[name] + topic[label]
+    with filled(tmp_path, rows, 150, 10) as col:
+        labels = {item: int(label[item]) for item in range(0, 150, 2)}
+        found = col.calibrate(labels=labels)
+        assert set(found.types) == set(EVERY)
+        assert found["text", "caption"].matches == 75
+        assert found["text", "image"].matches == 150
+        assert len({each.negatives for each in found.types.values()}) == 1
+        ask: dict[str, Any] = {"vectors": {"clip": rows["wording"][3]}, "modality": "text"}
+        assert col.search(**ask).fusion == "calibrated"
+        given_ones = given(rows, 60)
+        assert col.calibrate(positives=given_ones, labels=labels)["text", "caption"].matches == 60
+        refused: list[Any] = [[1, 2], {"gone": 1}, {1: []}]
+        for wrong in refused:
+            with pytest.raises(InvalidArgument, match=r"labels|there is no item"):
+                col.calibrate(labels=wrong)
+
+
 def test_a_collection_made_before_calibration_gains_the_table(tmp_path: Path) -> None:
     rows = world(60)
     filled(tmp_path, rows, 60).close()

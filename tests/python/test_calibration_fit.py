@@ -209,6 +209,27 @@ def test_other_matches_and_the_query_itself_are_no_counter_examples() -> None:
     assert found.card.auc > 0.999
 
 
+def test_rows_of_one_label_match() -> None:
+    rng = np.random.default_rng(0)
+    label = np.arange(200) % 20
+    topic = unit(rng.normal(size=(20, 32)))
+    rows = unit(topic[label] + 0.08 * rng.normal(size=(200, 32)))
+    names = [f"class {i}" for i in label]
+    queries, images = noisy_pairs(200)
+    found = calibrate({T2I: (queries, images)}, labels={T2T: (rows, names)})
+    assert list(found.types) == [T2I, T2T]
+    assert [found[each].matches for each in (T2I, T2T)] == [200, 200]
+    assert found[T2I].negatives == found[T2T].negatives == 190  # those of other labels
+    cosines = rows @ rows.T
+    alike = (label[:, None] == label) & ~np.eye(200, dtype=bool)
+    assert found[T2T].card.matched_mean == pytest.approx(cosines[alike].mean(), abs=0.02)
+    assert found[T2T].card.random_mean == pytest.approx(
+        cosines[label[:, None] != label].mean(), abs=1e-6
+    )
+    alone = calibrate({}, labels={T2T: (rows, names)})
+    assert alone[T2T] == calibrate({}, labels={T2T: (rows, label.tolist())})[T2T]
+
+
 def test_an_alignment_belongs_to_its_scores() -> None:
     queries, rows = noisy_pairs(100)
     queries, rows = queries + 0.5, rows - 0.5
@@ -267,6 +288,12 @@ def bad(count: int = 60, **given: Any) -> CalibrationResult:
         (InvalidArgument, "prior is 0", {"prior": 0}),
         (InvalidArgument, "prior is nan", {"prior": float("nan")}),
         (InvalidArgument, "negatives is 0", {"negatives": 0}),
+        (InvalidArgument, "has pairs and labels", {"labels": {T2I: (np.eye(60), range(60))}}),
+        (InvalidArgument, "there are 0 distinct", {"labels": {T2T: (np.eye(60), range(60))}}),
+        (InvalidArgument, "60 rows and 5 labels", {"labels": {T2T: (np.eye(60), range(5))}}),
+        (InvalidArgument, "labels that are no", {"labels": {T2T: (np.eye(60), [[]] * 60)}}),
+        (InvalidArgument, "has labels 'all'", {"labels": {T2T: (np.eye(60), "all")}}),
+        (InvalidArgument, "fewer than 2 rows", {"labels": {T2T: (np.eye(60), [1] * 60)}}),
         (InvalidArgument, "folds is 1", {"folds": 1}),
         (InvalidArgument, "pairs is an empty dict", {"pairs": {}}),
         (InvalidArgument, "the key 'image'", {"pairs": {"image": noisy_pairs(60)}}),
