@@ -88,9 +88,10 @@ def ranges(col: gapless.Collection, seeds: int) -> dict[str, tuple[float, float]
         for pair in found.pairs:
             seen.setdefault(f"{pair.alignment} gap", []).append(pair.gap)
             seen.setdefault(f"{pair.alignment} separability", []).append(pair.separability or 0.0)
-        for bias in found.bias:
-            name = f"{bias.alignment} {bias.query_modality} bias@{bias.k}"
-            seen.setdefault(name, []).append(bias.rate)
+        for where, readings in (("the sample", found.bias), ("all rows", found.whole)):
+            for bias in readings:
+                name = f"{bias.alignment} {bias.query_modality} bias@{bias.k} over {where}"
+                seen.setdefault(name, []).append(bias.rate)
     return {name: (min(values), max(values)) for name, values in seen.items()}
 
 
@@ -130,7 +131,7 @@ def main() -> None:
     lines["diagnose, arrays"] = {"seconds": seconds, "grown_mib": grown}
     print(f"diagnose, arrays: {min(seconds):.2f} to {max(seconds):.2f} s, +{grown:.0f} MiB")
     for name, (low, high) in lines["ranges"].items():
-        print(f"{name} over {given.seeds} seeds: {low:.3f} to {high:.3f}")
+        print(f"{name}, {given.seeds} seeds: {low:.3f} to {high:.3f}")
     if given.out:
         given.out.write_text(json.dumps(lines, indent=2) + "\n", encoding="utf-8")
 

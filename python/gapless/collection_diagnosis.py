@@ -17,6 +17,7 @@ from .errors import InvalidArgument
 from .item_keys import keys_of, read_key_pairs
 from .sampling import Sample
 from .storage import Storage
+from .whole_index import index_bias
 
 __all__ = ["DiagnosisMethods"]
 
@@ -41,7 +42,8 @@ class DiagnosisMethods:
     ) -> Diagnosis:
         """Measure the modality gap and what it does, raw and under the active alignment.
 
-        The work is bounded: above `sample` rows in a space, that many are looked at.
+        The work is bounded: above `sample` rows in a space, that many are looked at, and some 200
+        of each modality ask the whole collection for the bias that its searches have.
 
         Parameters
         ----------
@@ -81,7 +83,13 @@ class DiagnosisMethods:
         storage.live()
         with storage.writing:  # rows must not leave between the sample and the fetch
             drawn, _ = self._draw(pairs, labels, queries, answers, sample, seed)
-        return diagnose_samples(drawn, k)
+            skip = self._bridged()
+            over_all = {
+                part.space: index_bias(part, storage.indexes, k, skip, seed)
+                for part, _ in drawn
+                if part.count < sum(len(storage.indexes[name]) for name in part.rows)
+            }
+        return diagnose_samples(drawn, k, over_all)
 
     def doctor(
         self,

@@ -9,17 +9,16 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from . import _core
 from .sampling import Sample, merge_keys
 from .segments import Index
+from .whole_index import ask, some_rows
 
 __all__ = ["near_duplicate_shares", "with_neighbours"]
 
 ALIKE = 0.95  # cosine of near-duplicates; SemDeDup (Abbas et al. 2023) drops from about there
 BEYOND = 4.0  # and at least so many stds above random pairs, where an encoder is tight
 LOOKED_UP = 4  # neighbours of a row that are fetched beside it
-COMPARED = 100_000_000  # rows by rows that a flat index is asked for: some seconds
-ASKED = 256  # rows that are asked in any case
+ASKED = 256  # rows that a large flat index is asked for in any case
 
 Float64: TypeAlias = "npt.NDArray[np.float64]"
 Keys: TypeAlias = "npt.NDArray[np.int64]"
@@ -110,16 +109,9 @@ def with_neighbours(
     found, asked = [np.empty(0, dtype=np.int64)], {}
     for name, rows in sample.rows.items():
         index, modality = indexes[name], sample.modality_of[name]
-        at = np.arange(len(rows))
-        if isinstance(index, _core.FlatIndex):
-            at = np.sort(rng.permutation(at)[: max(ASKED, COMPARED // len(index))])
-        asked[name] = at
-        if name in skip:
-            continue
-        alignment = index.alignment
-        known = modality if alignment and modality in (alignment.query or {}) else None
-        depth = min(LOOKED_UP + 1, len(index))  # a row finds itself first
-        found.append(index.search(_unit(rows[at]), depth, query_modality=known)[1].ravel())
+        asked[name] = some_rows(index, len(rows), rng, ASKED)
+        if name not in skip:  # a row finds itself first
+            found.append(ask(index, rows[asked[name]], LOOKED_UP + 1, modality)[1].ravel())
     wanted = np.unique(np.concatenate(found))
     _, changed = merge_keys({}, list(pairs))
     more, owners = {}, {}

@@ -206,8 +206,10 @@ class OutlierReading:
 class Diagnosis:
     """All readings, for ``"raw"`` and for the active alignment; print it, or take `to_dict`.
 
-    `findings` says in words what to mind and what to do. `samples` are the rows looked at, from
-    which `gapless.report.diagnosis` draws; they are no part of comparison and `to_dict`.
+    `whole` holds the bias over all rows of a collection, under the active alignment, where the
+    other readings are of a sample. `findings` says in words what to mind and what to do. `samples`
+    are the rows looked at, from which `gapless.report.diagnosis` draws; they are no part of
+    comparison and `to_dict`.
     """
 
     modalities: tuple[ModalityReading, ...]
@@ -217,7 +219,23 @@ class Diagnosis:
     routes: tuple[RouteReading, ...] = ()
     outliers: tuple[OutlierReading, ...] = ()
     findings: tuple[Finding, ...] = ()
+    whole: tuple[BiasReading, ...] = ()
     samples: tuple[Sample, ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def bias_in_use(self) -> tuple[BiasReading, ...]:
+        """Bias of the scores that are in use, of each space.
+
+        Over all rows where that was measured, else over the sample under the last alignment read.
+        """
+        used: list[BiasReading] = []
+        for space in dict.fromkeys(r.space for r in self.bias):
+            mine = [r for r in self.whole if r.space == space]
+            if not mine:
+                sampled = [r for r in self.bias if r.space == space]
+                mine = [r for r in sampled if r.alignment == sampled[-1].alignment]
+            used += mine
+        return tuple(used)
 
     @property
     def explanation(self) -> str:

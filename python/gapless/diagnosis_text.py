@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .table import columns
 
 if TYPE_CHECKING:
-    from .diagnosis import Diagnosis
+    from .diagnosis import BiasReading, Diagnosis
 
 __all__ = ["diagnosis_text"]
 
@@ -56,12 +56,12 @@ def diagnosis_text(diagnosis: Diagnosis) -> str:
         _table(
             "Intra-modal bias: share of the first k with the query's own modality",
             ("space", "alignment", "query", "k", "rate", "expected", "lift", ""),
-            [
-                (r.space, r.alignment, r.query_modality, str(r.k), f"{r.rate:.3f}",
-                 f"{r.share:.3f}", f"{r.lift:+.3f}",
-                 "sorts by modality" if r.sorts_by_modality else "")
-                for r in diagnosis.bias
-            ],
+            [_bias(r) for r in diagnosis.bias],
+        ),
+        _table(
+            "The same over all rows of the collection",
+            ("space", "alignment", "query", "k", "rate", "expected", "lift", ""),
+            [_bias(r) for r in diagnosis.whole],
         ),
         _table(
             "Routes: mean score of the first k beside their recall",
@@ -97,6 +97,13 @@ def _findings(diagnosis: Diagnosis) -> list[str]:
 
 def _table(title: str, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
     return [title, *columns(header, rows)] if rows else []
+
+
+def _bias(r: BiasReading) -> tuple[str, ...]:
+    return (
+        r.space, r.alignment, r.query_modality, str(r.k), f"{r.rate:.3f}", f"{r.share:.3f}",
+        f"{r.lift:+.3f}", "sorts by modality" if r.sorts_by_modality else "",
+    )  # fmt: skip
 
 
 def _number(value: float | None, digits: int = 3) -> str:

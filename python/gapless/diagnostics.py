@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from . import _core
 from .batch import as_array
-from .diagnosis import Diagnosis
+from .diagnosis import BiasReading, Diagnosis
 from .errors import InvalidArgument, InvalidVector
 from .readings import read
 from .sampling import SAMPLE, Sample, draw_rows, merge_keys
@@ -97,16 +97,28 @@ def diagnose(
     return diagnose_samples([(drawn, notes)], k)
 
 
-def diagnose_samples(samples: Iterable[tuple[Sample, tuple[str, ...]]], k: int = 10) -> Diagnosis:
-    """Read and judge samples that were drawn before, one for each space, with their notes."""
-    return Diagnosis.join(_diagnose(sample, notes, k) for sample, notes in samples)
+def diagnose_samples(
+    samples: Iterable[tuple[Sample, tuple[str, ...]]],
+    k: int = 10,
+    whole: Mapping[str, tuple[BiasReading, ...]] | None = None,
+) -> Diagnosis:
+    """Read and judge samples that were drawn before, one for each space, with their notes.
+
+    `whole` holds the readings of `gapless.whole_index.index_bias`, by space.
+    """
+    return Diagnosis.join(
+        _diagnose(sample, notes, k, (whole or {}).get(sample.space, ()))
+        for sample, notes in samples
+    )
 
 
-def _diagnose(sample: Sample, notes: tuple[str, ...], k: int) -> Diagnosis:
+def _diagnose(
+    sample: Sample, notes: tuple[str, ...], k: int, whole: tuple[BiasReading, ...]
+) -> Diagnosis:
     readings = [read(sample, False, k)]
     if sample.maps:
         readings.append(read(sample, True, k))
-    found = Diagnosis.join(readings)
+    found = Diagnosis.join([*readings, Diagnosis((), (), (), whole=whole)])
     return Diagnosis.join(
         [found, Diagnosis((), (), (), notes, findings=judge(found), samples=(sample,))]
     )
@@ -215,6 +227,7 @@ def sample_fields(
             same,
             asked,
             wanted,
+            {name: real[name][at[name]] for name in filled if len(at[name])},
         )
         drawn.append((part, _notes(space, at, real, seed)))
     if not drawn:

@@ -157,7 +157,7 @@ def _cross_modal(found: Diagnosis) -> Prescription:
     name = active(found)
     evidence: dict[str, float] = {}
     pairs = [p for p in found.pairs if p.alignment == name]
-    lifts = [b.lift for b in found.bias if b.alignment == name]
+    lifts = [b.lift for b in found.bias_in_use]
     if pairs:
         evidence["widest gap (cosine distance)"] = max(
             p.gap_cosine for p in found.pairs if p.alignment == "raw"
@@ -186,7 +186,7 @@ def _cross_modal(found: Diagnosis) -> Prescription:
             "Check that both are halves of one model with their own preprocessing, and that rows "
             "belong to the items they stand at.",
         )
-    if any(b.sorts_by_modality for b in found.bias if b.alignment == name):
+    if any(b.sorts_by_modality for b in found.bias_in_use):
         align = "" if name != "raw" else "col.align('center'), then "
         return Prescription(
             "cross_modal",

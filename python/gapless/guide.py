@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .diagnosis import SORTED_LIFT, Diagnosis
 from .errors import InvalidArgument
-from .verdicts import FEW_PAIRS, active
+from .verdicts import FEW_PAIRS
 
 __all__ = ["CHOICES", "Recommendation", "recommend"]
 
@@ -236,9 +236,7 @@ def recommend(
             raise InvalidArgument(f"{name} is {value}: give a share from 0 to 1")
     if pairs < 0:
         raise InvalidArgument(f"pairs is {pairs}: give the number of matched pairs")
-    lifts = [] if diagnosis is None else [
-        b.lift for b in diagnosis.bias if b.alignment == active(diagnosis)
-    ]  # fmt: skip
+    lifts = [] if diagnosis is None else [reading.lift for reading in diagnosis.bias_in_use]
     case = _Case(
         searched,
         asking,

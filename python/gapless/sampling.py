@@ -40,6 +40,9 @@ class Sample:
         Queries of real users.
     answers : mapping of modality to (q,) int64
         The key that answers each of them, where that is known.
+    stored : mapping of field to (n,) int64
+        The key that an index holds each row under, which `keys` need not be where pairs merged
+        some; empty without an index.
     """
 
     space: str
@@ -51,11 +54,17 @@ class Sample:
     labels: Mapping[int, Hashable] = field(default_factory=dict)
     queries: Mapping[str, Float64] = field(default_factory=dict)
     answers: Mapping[str, Keys] = field(default_factory=dict)
+    stored: Mapping[str, Keys] = field(default_factory=dict)
 
     @property
     def modalities(self) -> list[str]:
         """The modalities that have a row, in the order of their fields."""
         return list(dict.fromkeys(self.modality_of[name] for name in self.rows))
+
+    @property
+    def count(self) -> int:
+        """Rows of all fields."""
+        return sum(len(rows) for rows in self.rows.values())
 
     def code(self) -> Keys:
         """Position in `modalities` of every row, all fields in order."""

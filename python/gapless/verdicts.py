@@ -109,14 +109,14 @@ def _unrelated(found: Diagnosis) -> Iterator[Finding]:
 
 def _sorts(found: Diagnosis) -> Iterator[Finding]:
     name = active(found)
-    sorted_ = [r for r in found.bias if r.alignment == name and r.sorts_by_modality]
+    sorted_ = [r for r in found.bias_in_use if r.sorts_by_modality]
     if not sorted_:
         return
     raw = {r.query_modality: r.rate for r in found.bias if r.alignment == "raw"}
     shares = [
         f"{r.rate:.1%} of the first {r.k} answers to {r.query_modality} queries are "
         f"{r.query_modality} (unbiased: {r.share:.1%}"
-        + ("" if name == "raw" else f"; raw: {raw[r.query_modality]:.1%}")
+        + ("" if name == "raw" or found.whole else f"; raw: {raw[r.query_modality]:.1%}")
         + ")"
         for r in sorted_
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 import gapless as gl
+from gapless.alignment import align_rows
 from gapless.diagnostics import diagnose
 from gapless.errors import GaplessError, InvalidArgument, InvalidVector, UnknownId
 
@@ -180,3 +182,68 @@ def test_a_collection_refuses_to_diagnose(
         if "k" not in given:
             with pytest.raises(error, match=message):
                 col.doctor(**given)
+
+
+@pytest.mark.parametrize("index", ["flat", "hnsw"])
+@pytest.mark.parametrize("method", ["raw", "center"])
+def test_bias_over_all_rows_is_that_of_a_loop(
+    tmp_path: Path, rng: np.random.Generator, index: str, method: str
+) -> None:
+    schema = gl.Schema(
+        {"clip": gl.Space(8)},
+        {
+            "image": gl.Field("clip", "image", index=index),
+            "caption": gl.Field("clip", "text", index=index),
+            "title": gl.Field("clip", "text", index=index),
+        },
+    )
+    meaning = rng.normal(size=(150, 8))
+    rows = {
+        "image": meaning + np.eye(8)[0],
+        "caption": meaning + rng.normal(size=(150, 8)) - np.eye(8)[1],
+        "title": meaning[:100] + rng.normal(size=(100, 8)) - np.eye(8)[1],
+    }
+    with gl.open(tmp_path / "c", schema) as col:
+        col.upsert(list(range(100)), {name: value[:100] for name, value in rows.items()})
+        col.upsert(list(range(100, 150)), {n: rows[n][100:] for n in ("image", "caption")})
+        col.align(method, tolerance=1.0)
+        found = col.diagnose([(0, 1)], sample=200)
+        assert len(found.notes) == 1
+        maps = dict(col._storage.maps)
+        assert [r.query_modality for r in found.whole] == ["image", "text"]
+        assert {r.alignment for r in found.whole} == {method}
+        sample = found.samples[0]
+        kinds = np.concatenate(
+            [np.full(len(v), schema.fields[n].modality) for n, v in rows.items()]
+        )
+        for reading in found.whole:
+            shares = []
+            for own in rows:
+                if schema.fields[own].modality != reading.query_modality:
+                    continue
+                for key in sample.stored[own]:
+                    at = key - 1
+                    scores = np.concatenate(
+                        [
+                            align_rows(rows[own][[at]], maps.get(n), reading.query_modality)[0]
+                            @ align_rows(v, maps.get(n)).T
+                            if n in maps
+                            else align_rows(rows[own][[at]], None)[0] @ align_rows(v, None).T
+                            for n, v in rows.items()
+                        ]
+                    )
+                    start = list(rows).index(own)
+                    scores[sum(len(v) for v in list(rows.values())[:start]) + at] = -np.inf
+                    best = np.argsort(-scores)[:10]
+                    shares.append((kinds[best] == reading.query_modality).mean())
+            assert reading.queries == len(shares)
+            assert reading.rate == pytest.approx(
+                np.mean(shares), abs=1e-9 if index == "flat" else 0.02
+            )
+            blind = ((kinds == reading.query_modality).sum() - 1) / (len(kinds) - 1)
+            assert reading.share == pytest.approx(blind)
+            assert reading.lift == pytest.approx((reading.rate - blind) / (1 - blind))
+        assert found.bias_in_use == found.whole
+        assert "over all rows" in str(found)
+        assert json.loads(json.dumps(found.to_dict()))["whole"][0]["k"] == 10
+        assert not col.diagnose().whole

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 
 import gapless as gl
-from gapless import conflicts
+from gapless import conflicts, whole_index
 from gapless.conflicts import near_duplicate_shares, with_neighbours
 from gapless.diagnosis import Diagnosis
 from gapless.diagnostics import diagnose, sample_arrays
@@ -168,7 +168,7 @@ def test_a_large_flat_index_is_asked_for_a_part_of_the_sample(
     flat.add(rows)
     sample = sample_of({"text": rows[:40]})
     monkeypatch.setattr(conflicts, "ASKED", 5)
-    monkeypatch.setattr(conflicts, "COMPARED", 80 * 7)
+    monkeypatch.setattr(whole_index, "COMPARED", 80 * 7)
     asked, wide = with_neighbours(sample, {"text": flat}, seed=3)
     assert len(asked.rows["text"]) == 7
     place = np.searchsorted(sample.keys["text"], asked.keys["text"])
@@ -178,7 +178,7 @@ def test_a_large_flat_index_is_asked_for_a_part_of_the_sample(
     assert set(wide.keys["text"].tolist()) == set(range(40)) | set(near.ravel().tolist())
     again, _ = with_neighbours(sample, {"text": flat}, seed=3)
     assert again.keys["text"].tolist() == asked.keys["text"].tolist()
-    monkeypatch.setattr(conflicts, "COMPARED", 80)
+    monkeypatch.setattr(whole_index, "COMPARED", 80)
     assert len(with_neighbours(sample, {"text": flat})[0].rows["text"]) == 5
 
 

@@ -50,6 +50,7 @@ class SpacePage:
     fields: int
     figures: tuple[Figure, ...]
     bias: tuple[BiasReading, ...]
+    whole: tuple[BiasReading, ...]
     bias_words: tuple[str, str] | None
     routes: tuple[RouteReading, ...]
     route_words: tuple[str, str]
@@ -127,13 +128,15 @@ def render(
 
 def _space(found: Diagnosis, sample: Sample, number: int) -> SpacePage:
     bias = tuple(b for b in found.bias if b.space == sample.space)
+    whole = tuple(b for b in found.whole if b.space == sample.space)
     return SpacePage(
         sample.space,
-        sum(len(rows) for rows in sample.rows.values()),
+        sample.count,
         len(sample.rows),
         tuple(_figures(found, sample, f"s{number}")),
         bias,
-        words.bias_words(bias) if bias else None,
+        whole,
+        words.bias_words(whole or bias) if bias else None,
         tuple(r for r in found.routes if r.space == sample.space),
         words.route_words(found, sample.space),
         tuple(p for p in found.pairs if p.space == sample.space),

@@ -42,15 +42,14 @@ def named(alignment: str) -> str:
 
 def headline(found: Diagnosis) -> Words:
     """Say what matters most: whether the scores that are in use rank by meaning."""
-    name = active(found)
-    used = [b for b in found.bias if b.alignment == name]
+    used = found.bias_in_use
     if not used:
         return (
             "There is one modality in each space",
             "Nothing is compared across modalities, so there is no gap to measure.",
         )
     worst = max(used, key=lambda b: b.lift)
-    scores = "the raw scores" if name == "raw" else f"the {named(name)} scores"
+    scores = f"the {named(worst.alignment)} scores"
     share = (
         f"Of the first {worst.k} answers to {worst.query_modality} queries, {worst.rate:.0%} are "
         f"{worst.query_modality}; a draw without regard to modality would give {worst.share:.0%}."
