@@ -17,7 +17,7 @@ import numpy.typing as npt
 from . import _core
 from .alignment_maps import CENTRED, FITTED, METHODS, MOMENTS, center, fit
 from .alignment_mix import alpha_mix
-from .alignment_rows import Float64, Rows, align_rows, mean_direction, unit_rows
+from .alignment_rows import CHUNK, Float64, Rows, align_rows, mean_direction, unit_rows
 from .alignment_samples import MapOptions, PairSet, Sample, sum_up
 from .alignment_validation import (
     FOLDS,
@@ -41,8 +41,6 @@ __all__ = [
     "judge",
     "mean_direction",
 ]
-
-CHUNK = 65_536  # rows compared at once
 
 Pairs: TypeAlias = "Mapping[str, npt.ArrayLike]"
 

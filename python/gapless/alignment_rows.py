@@ -13,6 +13,7 @@ from .errors import InvalidArgument, InvalidVector
 
 __all__ = ["Float32", "Float64", "RowSums", "Rows", "align_rows", "mean_direction", "unit_rows"]
 
+CHUNK = 1_024  # rows looked at together: copies of more would need fresh memory each time
 MIN_ROWS = 2  # one row is its own mean: centred, nothing is left of it
 MIN_NORM = 1e-6  # the same bound as the native kernels: below it a centred row has no direction
 
@@ -124,8 +125,13 @@ class RowSums:
 
 
 def _chunks(rows: Rows) -> Iterator[npt.ArrayLike]:
-    streamed = not hasattr(rows, "__array__") and not isinstance(rows, (list, tuple))
-    yield from rows if streamed else (rows,)  # type: ignore[misc]
+    if not hasattr(rows, "__array__") and not isinstance(rows, (list, tuple)):
+        yield from rows  # type: ignore[misc]
+    elif not isinstance(rows, np.ndarray) or rows.ndim != 2:
+        yield rows  # type: ignore[misc]
+    else:
+        for start in range(0, len(rows), CHUNK):
+            yield rows[start : start + CHUNK]
 
 
 def mean_direction(rows: Rows) -> Float64:

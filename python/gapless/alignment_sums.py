@@ -8,13 +8,11 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from .alignment_rows import Float32, RowSums
+from .alignment_rows import CHUNK, Float32, RowSums
 from .index_rows import present
 from .segments import Index
 
 __all__ = ["RunningSums", "chunks_of"]
-
-CHUNK = 65_536  # rows fetched at once for a pass over a whole field
 
 Keys: TypeAlias = "npt.NDArray[np.int64]"
 

@@ -13,7 +13,7 @@ from .segments import Index
 
 __all__ = ["candidates_under"]
 
-CHUNK = 65_536  # rows fetched at once
+CHUNK = 2_048  # rows fetched at once: copies of more would need fresh memory each time
 
 Keys: TypeAlias = "npt.NDArray[np.int64]"
 Query: TypeAlias = "tuple[npt.NDArray[np.float32], str | None]"

@@ -398,3 +398,13 @@ def test_a_damaged_alignment_is_a_corrupt_file(tmp_path: Path, rng: np.random.Ge
     db.close()
     with pytest.raises(CorruptFile, match="alignment 1 is damaged"):
         gl.open(tmp_path / "c")
+
+
+def test_large_arrays_are_summed_in_chunks(rng: np.random.Generator) -> None:
+    rows = rng.normal(size=(20_000, DIM)).astype(np.float32)
+    np.testing.assert_allclose(
+        mean_direction(rows), unit(rows.astype(np.float64)).mean(axis=0), atol=1e-12
+    )
+    rows[19_000] = 0
+    with pytest.raises(InvalidVector, match="row 19000 of field 'image' has norm 0"):
+        center({"image": rows}, MODALITY)
