@@ -211,6 +211,22 @@ def test_the_command_prints_draws_and_examines(
     assert len(data["symptoms"]) == 4 and data["bias"][0]["k"] == 3
 
 
+def test_a_calibrated_collection_is_drawn_with_its_curves(
+    tmp_path: Path, schema: gl.Schema, rng: np.random.Generator
+) -> None:
+    fields = apart(rng, 120)
+    with gl.open(tmp_path / "c", schema) as col:
+        col.upsert(list(range(120)), {"image": fields["image"], "caption": fields["text"]})
+        col.align("center")
+        col.calibrate(method="platt", background=False)
+    with gl.open(tmp_path / "c") as col:
+        assert col.calibration is not None
+    assert run(tmp_path / "c", "--html", tmp_path / "gap.html").exit_code == 0
+    page = (tmp_path / "gap.html").read_text(encoding="utf-8")
+    assert "Can the probabilities be trusted?" in page
+    assert {"text → image", "image → caption"} <= texts(drawings(page)[-1])
+
+
 def test_the_command_refuses(tmp_path: Path, schema: gl.Schema) -> None:
     with gl.open(tmp_path / "c", schema):
         pass

@@ -53,7 +53,7 @@ def diagnose(
     check_symptom(asked)
     with open_existing(collection) as col:
         found = col.diagnose(k=k, sample=sample, seed=seed)
-        calibration = getattr(col, "calibration", None)
+        calibration = col.calibration
         told = () if symptom is None else col.doctor(asked, sample=sample, seed=seed)
     if html is not None:
         from gapless.report.diagnosis import write_diagnosis
