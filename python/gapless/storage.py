@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from . import _core
@@ -25,6 +25,7 @@ from .batch import Batch
 from .calibration_result import CalibrationResult
 from .calibrations import Calibrations
 from .catalog import Catalog, ItemRow, check_durability
+from .checkpoints import CheckpointPolicy
 from .cohorts import Cohorts, draw
 from .errors import GaplessError, InvalidArgument, StorageError
 from .folder import LOCK_NAME, prepare_folder
@@ -41,35 +42,6 @@ from .segments import (
 )
 
 __all__ = ["CheckpointPolicy", "Storage"]
-
-
-@dataclass(frozen=True, slots=True)
-class CheckpointPolicy:
-    """When pending writes are folded into segments without being asked.
-
-    A checkpoint writes every changed field whole, so it waits until what is pending is a fixed
-    share of what is there: the bytes written stay proportional to the bytes put in.
-
-    Attributes
-    ----------
-    rows, bytes : int
-        No checkpoint below either bound.
-    share : float
-        Nor below this share of the rows, or bytes, in memory.
-    closing_share : float
-        Closing checkpoints above this share of the rows.
-    """
-
-    rows: int = 50_000
-    bytes: int = 128 << 20
-    share: float = 0.25
-    closing_share: float = 0.05
-
-    def due(self, pending_rows: int, pending_bytes: int, rows: int, size: int) -> bool:
-        """Whether a write should be followed by a checkpoint."""
-        return pending_rows >= max(self.rows, self.share * rows) or pending_bytes >= max(
-            self.bytes, self.share * size
-        )
 
 
 class Storage:
