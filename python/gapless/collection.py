@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .batch import ItemId, read_batch, read_id
+from .calibration_samples import type_name
 from .collection_gap import GapMethods
 from .collection_search import SearchMethods
 from .encoders import Encoders
@@ -279,7 +280,7 @@ class Collection(SearchMethods, GapMethods):
         """Count items, rows, bytes and pending writes, as a dict ready for JSON."""
         catalog = self._storage.live()
         segments = catalog.segments()
-        active = self._storage.alignment
+        active, calibration = self._storage.alignment, self.calibration
         return {
             "path": str(self.path),
             "items": self._storage.count,
@@ -300,4 +301,11 @@ class Collection(SearchMethods, GapMethods):
             "alignment": None
             if active is None
             else {"version": active.version, "method": active.method},
+            "calibration": None
+            if calibration is None
+            else {
+                "method": calibration.method,
+                "prior": calibration.prior,
+                "pairs": {type_name(kind): t.matches for kind, t in calibration.types.items()},
+            },
         }

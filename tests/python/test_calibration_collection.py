@@ -91,6 +91,12 @@ def test_items_of_two_fields_are_pairs_across_them(tmp_path: Path) -> None:
         )
         assert found["text", "image"].map.a == pytest.approx(alone["text", "image"].map.a, rel=0.05)
         assert col.calibration == found
+        assert col.stats()["calibration"]["pairs"] == {
+            "text -> image": 120,
+            "image -> caption": 120,
+        }
+        col.align("center", tolerance=1.0)
+        assert col.stats()["calibration"] is None
 
 
 def test_auto_is_calibrated_once_every_pair_type_is(tmp_path: Path) -> None:
