@@ -178,7 +178,7 @@ def judge(
     counts = [int(pairs.groups().max(initial=-1)) + 1 for pairs in sample.pairs]
     enough = [p for p, n in zip(sample.pairs, counts, strict=True) if n >= 2 * folds]
     if not enough:
-        findings.append(_unvalidated(method, max(counts, default=0), folds))
+        findings.append(_unvalidated(method, sample, max(counts, default=0), folds))
         return AlignmentResult(method, maps, None, tuple(findings))
 
     def refit(train: PairSet, held: PairSet) -> Mapping[str, _core.Alignment]:
@@ -318,10 +318,11 @@ def _query_findings(method: str, sample: Sample) -> list[Finding]:
     ]
 
 
-def _unvalidated(method: str, count: int, folds: int) -> Finding:
+def _unvalidated(method: str, sample: Sample, count: int, folds: int) -> Finding:
     return Finding(
         "UNVALIDATED",
-        f"There are {count} pairs and {folds}-fold cross-validation needs {2 * folds}, so nothing "
-        f"tells whether {method!r} keeps the cross-modal ranking.",
+        f"There are {count} pairs of the fields {', '.join(map(repr, sample.sums))} and "
+        f"{folds}-fold cross-validation needs {2 * folds}, so nothing tells whether {method!r} "
+        "keeps the cross-modal ranking.",
         "Give pairs (some hundreds), or items that fill two fields.",
     )

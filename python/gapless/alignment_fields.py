@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from . import _core
 from .alignment import AlignmentResult, check_method, judge, read_pairs
-from .alignment_maps import FITTED, MOMENTS
+from .alignment_maps import CENTRED, FITTED, MOMENTS
 from .alignment_rows import Float64, RowSums, unit_rows
 from .alignment_samples import MapOptions, PairSet, Sample, sum_up
 from .alignment_sums import RunningSums, chunks_of
@@ -180,8 +180,14 @@ def _groups(method: str, schema: Schema, chosen: list[str], *, named: bool) -> l
     """Fields to be aligned together: those of a space; for a fitted map also those named of two."""
     if method in FITTED and named and len(_spaces(schema, chosen)) == 2:
         return [chosen]
-    spaces = _spaces(schema, chosen)
-    return [[name for name in chosen if schema.fields[name].space == space] for space in spaces]
+    groups = [
+        [name for name in chosen if schema.fields[name].space == space]
+        for space in _spaces(schema, chosen)
+    ]
+    if method in CENTRED or named:
+        return groups
+    # A space of one modality has no gap; where that holds for all, the method says so.
+    return [g for g in groups if len({schema.fields[name].modality for name in g}) > 1] or groups
 
 
 def _spaces(schema: Schema, names: Sequence[str]) -> list[str]:
@@ -230,9 +236,14 @@ def _pairs(
         several = [pairs] if isinstance(pairs, Mapping) else list(pairs)
         for given in several:
             known_fields(schema, given)
+            if len({schema.fields[name].modality for name in given}) < 2:
+                raise InvalidArgument(
+                    f"pairs has the fields {list(given)}: give rows of two fields of two modalities"
+                )
         # What concerns other spaces is for their group.
         mine = [{name: rows for name, rows in given.items() if name in group} for given in several]
-        found = read_pairs([given for given in mine if len(given) > 1], modality_of)
+        crossing = [given for given in mine if len({modality_of[name] for name in given}) > 1]
+        found = read_pairs(crossing, modality_of)
         for given in found:
             for name, rows in zip(given.fields, given.rows, strict=True):
                 if rows.shape[1] != schema.dim(name):

@@ -468,3 +468,37 @@ def test_drift_reads_the_running_sums_alone(
         assert again.means["image"] == pytest.approx(
             unit(np.concatenate([image, -image[:30]])).mean(axis=0), abs=1e-6
         )
+
+
+def test_a_space_of_one_modality_is_left_out_of_what_closes_a_gap(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    image, text = cones(rng)
+    schema = gl.Schema(
+        {"clip": gl.Space(DIM), "bge": gl.Space(4)},
+        {
+            "image": gl.Field("clip", "image", index="flat"),
+            "caption": gl.Field("clip", "text", index="flat"),
+            "body": gl.Field("bge", "text", index="flat"),
+        },
+    )
+    body = rng.normal(size=(60, 4))
+    with gl.open(tmp_path / "c", schema) as col:
+        col.upsert(list(range(60)), {"image": image, "caption": text, "body": body})
+        for method in ("shift", "project", "procrustes", "ridge"):
+            active = col.align(method, tolerance=1.0)
+            assert active is not None
+            assert set(active.rows) == {"image", "caption"}
+        hits = col.search(vectors={"bge": body[3]}, limit=60)
+        found = {h.id: c.raw for h in hits for c in h.contributions}
+        assert found == pytest.approx(dict(enumerate(unit(body) @ unit(body[3]))), abs=1e-5)
+        active = col.align("center", pairs={"image": image, "caption": text, "body": body})
+        assert active is not None
+        assert set(active.rows) == {"image", "caption", "body"}
+        assert active.validation is not None
+        assert {d.query for d in active.validation.directions} == {"image", "caption"}
+        assert "fields 'body'" in active.findings[-1].sentence
+        with pytest.raises(InvalidArgument, match="no gap to project out"):
+            col.align("project", fields=["body"])
+        with pytest.raises(InvalidArgument, match="two fields of two modalities"):
+            col.align("center", pairs={"caption": text, "body": body})

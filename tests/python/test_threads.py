@@ -30,10 +30,12 @@ def test_searches_run_beside_writes(tmp_path: Path, rng: np.random.Generator) ->
     vectors = rng.normal(size=(600, DIM))
     stop, trouble, searched = threading.Event(), [], [0]
 
-    def search() -> None:
+    def search(alignment: str | None) -> None:
         try:
             while not stop.is_set():
-                hits = col.search(vectors={"clip": vectors[0]}, modality="text", limit=20)
+                hits = col.search(
+                    vectors={"clip": vectors[0]}, modality="text", limit=20, alignment=alignment
+                )
                 assert hits.ids[0] == "still"
                 assert len(set(hits.ids)) == len(hits)
                 assert hits.scores == sorted(hits.scores, reverse=True)
@@ -47,7 +49,7 @@ def test_searches_run_beside_writes(tmp_path: Path, rng: np.random.Generator) ->
     with gl.open(tmp_path / "c", schema, durability="normal") as col:
         col.upsert(["still"], {"image": vectors[:1], "caption": vectors[:1]}, [{"n": 0}])
         col.upsert(["s2"], {"image": vectors[1:2], "caption": vectors[1:2]}, [{"n": 0}])
-        threads = [threading.Thread(target=search) for _ in range(3)]
+        threads = [threading.Thread(target=search, args=(name,)) for name in (None, None, "raw")]
         for thread in threads:
             thread.start()
         for start in range(2, 600, 26):

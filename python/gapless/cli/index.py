@@ -16,6 +16,7 @@ from gapless.cli.console import Stages, note, print_json, screen
 from gapless.cli.files import read_text, walk
 from gapless.cli.opening import open_patiently
 from gapless.errors import (
+    AlignmentRefused,
     InvalidArgument,
     InvalidVector,
     MissingModelFile,
@@ -320,5 +321,9 @@ def _align(col: Collection) -> str:
     if few:
         kept = "raw" if col.alignment is None else f"{col.alignment.method}, as before"
         return f"{kept} ({' and '.join(few)} rows; centring wants {FEW} of each)"
-    col.align("center")
+    try:
+        col.align("center")
+    except AlignmentRefused as refusal:
+        kept = "raw" if col.alignment is None else f"{col.alignment.method}, as before"
+        return f"{kept} ({refusal})"
     return "center"
