@@ -6,8 +6,8 @@
 Half of the rows are images and half are captions, one of each for every item: they share what they
 mean, differ by noise, and lie in two cones with a gap as wide as CLIP's. Measured are, over a
 collection in a folder, `Collection.diagnose` raw and under ``center`` and `Collection.doctor`, and
-`gapless.diagnose` over the same rows as arrays: seconds, and by how much the peak of resident
-memory grew. How far a reading depends on the sample is told by its range over several seeds.
+`gapless.diagnose` over the same rows as arrays: seconds, and the memory needed beside what was
+held before (Linux). How far a reading depends on the sample is told by its range over several seeds.
 Filling the collection takes some minutes, is not measured, and needs twice the rows' bytes on disk.
 """
 
@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import tempfile
 import time
 from collections.abc import Callable
@@ -53,14 +52,21 @@ def pairs(count: int, dim: int, seed: int) -> dict[str, Rows]:
 
 
 def timed(call: Callable[[], Any], times: int) -> tuple[Any, list[float], float]:
-    """Return the last result, the seconds of every call, and MiB by which the peak grew."""
-    before, seconds = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, []
+    """Return the last result, the seconds of every call, and MiB it needed beside what was held."""
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    before, seconds = status("VmRSS"), []
     found = None
     for _ in range(times):
         start = time.perf_counter()
         found = call()
         seconds.append(time.perf_counter() - start)
-    return found, seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return found, seconds, status("VmHWM") - before
+
+
+def status(name: str) -> float:
+    """Return a figure of this process's memory in MiB (Linux)."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
 
 
 def fill(folder: Path, rows: int, dim: int) -> gapless.Collection:

@@ -78,6 +78,7 @@ def test_pictures_state_what_was_measured(rng: np.random.Generator) -> None:
         f"image ({match:.2f})"
     )
     assert wanted in titles(page)
+    assert "score of an image query (cosine)" in texts(by_image)
     assert "with its own image" in texts(by_text) and "with its own text" in texts(by_image)
     for finding in found.findings:
         assert finding.code in page and finding.remedy in html.unescape(page)

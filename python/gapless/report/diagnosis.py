@@ -248,7 +248,9 @@ def _hills(
     title, sentence = words.histogram_words(a, b, hills_seen)
     about = f"Scores of {a} queries with {a} and {b} rows"
     return Figure(
-        title, sentence, densities(panels, labels, about, f"score of a {a} query (cosine)", salt)
+        title,
+        sentence,
+        densities(panels, labels, about, f"score of {words.with_article(a)} query (cosine)", salt),
     )
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "named",
     "reliability_words",
     "route_words",
+    "with_article",
 ]
 
 Words = tuple[str, str]
@@ -85,7 +86,8 @@ def cone_words(raw: PairReading, after: tuple[str, float] | None, preview: bool)
     return title, words + "."
 
 
-def _a(noun: str) -> str:
+def with_article(noun: str) -> str:
+    """Put "a" or "an" before a noun."""
     return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
 
 
@@ -103,7 +105,7 @@ def histogram_words(asker: str, other: str, hills: Sequence[Mapping[str, Hill]])
     """
     own, far = hills[0]["own"].mean, hills[0]["other"].mean
     match = hills[0]["match"].mean if "match" in hills[0] else None
-    query, row = f"To {_a(asker)} query,", f"{_a(asker)} row"
+    query, row = f"To {with_article(asker)} query,", f"{with_article(asker)} row"
     if match is None:
         title = f"{query} any {asker} row scores about {own:.2f} and any {other} row {far:.2f}"
     elif own > match:
