@@ -7,8 +7,9 @@ Half of the rows are images and half are captions, one of each for every item: t
 mean, differ by noise, and lie in two cones with a gap as wide as CLIP's. Measured are, over a
 collection in a folder, `Collection.diagnose` raw and under ``center`` and `Collection.doctor`, and
 `gapless.diagnose` over the same rows as arrays: seconds, and the memory needed beside what was
-held before (Linux). How far a reading depends on the sample is told by its range over several seeds.
-Filling the collection takes some minutes, is not measured, and needs twice the rows' bytes on disk.
+held before (Linux). How far a reading depends on the sample is told by its range over several
+seeds. Filling the collection takes some minutes, is not measured, and needs twice the rows' bytes
+on disk.
 """
 
 from __future__ import annotations
