@@ -36,6 +36,7 @@ class SearchMethods:
         weights: Mapping[str, float] | None = None,
         ef: int | None = None,
         alignment: int | str | None = None,
+        combine: str = "mean_logit",
         min_confidence: float | None = None,
         min_score: MinScore | None = None,
     ) -> Hits:
@@ -70,6 +71,9 @@ class SearchMethods:
         alignment : int or "raw", optional
             Score with another version than the active one, or with plain cosines, to compare.
             Every row is then scored, and writers wait meanwhile.
+        combine : {"mean_logit", "max", "noisy_or"}
+            How the calibrated probabilities of an item's fields (and of the parts of a composed
+            query) become one: by their mean log-odds, weighted; the largest; or 1 - Π(1 - p).
         min_confidence : float, optional
             Leave out hits whose probability of relevance is lower; the fusion must be calibrated.
         min_score : float or mapping of field to float, optional
@@ -123,6 +127,7 @@ class SearchMethods:
                 ef,
                 maps if apart else None,
                 calibration,
+                combine,
             )
             rows = catalog.items(keys)
         return Hits(

@@ -208,12 +208,13 @@ def run(
     ef: int | None,
     maps: Mapping[str, _core.Alignment] | None = None,
     calibration: CalibrationResult | None = None,
+    combine: str = "mean_logit",
 ) -> tuple[list[float], list[int], list[tuple[Contribution, ...]]]:
     """Search and fuse every route in one native call: scores, keys and contributions.
 
     With `maps`, those of an alignment that the indexes are not under, every row is scored anew.
-    Calibrated probabilities of an item's fields become one by the largest, and for a composed
-    query, whose parts must all be met, by their mean log-odds.
+    `combine` says how calibrated probabilities of an item's fields become one; by the mean of
+    their log-odds, items that fill two fields and items that fill one compare best (on CLIP).
     """
     routes = [route for route in question.routes if len(indexes[route[1]])]
     if not routes:
@@ -258,7 +259,7 @@ def run(
         depth * len(routes) if mixing else limit,
         method="combmax" if mixing else method,
         depth=depth,
-        combine="mean_logit" if question.composed else "max",
+        combine=combine,
     )
     told = method == "calibrated"
     found = mix(fused, routes, indexes, limit) if mixing else fused

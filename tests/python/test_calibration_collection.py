@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,11 @@ from gapless.query import Plan, run
 
 SIZE = 24
 Rows = NDArray[np.float64]
+POOLS: dict[str, Callable[[Rows], float]] = {
+    "mean_logit": lambda p: float(1 / (1 + np.exp(-np.mean(np.log(p / (1 - p)))))),
+    "max": lambda p: float(p.max()),
+    "noisy_or": lambda p: float(1 - np.prod(1 - p)),
+}
 CROSS = [("text", "image"), ("image", "caption")]
 EVERY = [*CROSS, ("text", "caption"), ("image", "image")]
 
@@ -123,10 +129,14 @@ def test_auto_is_calibrated_once_every_pair_type_is(tmp_path: Path) -> None:
             "auto: every pair type of the search is calibrated",
         )
         assert "probability" in hits.explain()
-        for hit in hits:
-            assert hit.confidence == hit.score
-            told = [part.calibrated for part in hit.contributions]
-            assert hit.score == pytest.approx(max(p for p in told if p is not None), rel=1e-9)
+        for combine, pool in POOLS.items():
+            for hit in col.search(**ask, combine=combine):
+                assert hit.confidence == hit.score
+                told = np.array([part.calibrated for part in hit.contributions], np.float64)
+                assert hit.score == pytest.approx(pool(told), rel=1e-9)
+        assert hits == col.search(**ask, combine="mean_logit")
+        with pytest.raises(InvalidArgument, match="combine is 'min'; use one of max"):
+            col.search(**ask, combine="min")
         # Vectors without a modality are of no calibrated pair type.
         assert col.search(vectors={"clip": rows["wording"][0]}).fusion == "cohort"
 
