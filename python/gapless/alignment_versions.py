@@ -167,7 +167,8 @@ def stored_alignment(
         When there is none of that version; CorruptFile when it is damaged.
     """
     rows = {row[0]: row for row in catalog.alignments()}
-    if isinstance(version, (str, bool)) or version not in rows:
+    number = isinstance(version, (int, np.integer)) and not isinstance(version, bool)
+    if not number or version not in rows:
         known = ", ".join(map(str, rows)) or "none"
         raise InvalidArgument(
             f"there is no alignment of version {version!r}: the versions are {known} (and 'raw')"

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gapless as gl
-from gapless.alignment import align, align_rows, alpha_mix
+from gapless.alignment import align, align_rows
 from gapless.errors import (
     AlignmentRefused,
     GaplessError,
@@ -260,43 +260,6 @@ def test_a_collection_refuses_shift_on_clip_and_stays_centred(
         raw = [col.search(vectors={"clip": q}, alignment="raw", **ask).ids for q in text[:60]]
         wanted = np.argmax(unit(text[:60].astype(float)) @ unit(image.astype(float)).T, axis=1)
         assert raw == wanted[:, None].tolist()
-
-
-# -- a text and an image in one row -------------------------------------------------------------
-
-
-@pytest.mark.parametrize("alpha", [0.0, 0.3, 0.5, 1.0])
-def test_alpha_mix_is_the_formula(rng: np.random.Generator, alpha: float) -> None:
-    image, text = cones(rng)
-    mean = alpha * text.mean(axis=0) + (1 - alpha) * image.mean(axis=0)
-    wanted = unit(alpha * text + (1 - alpha) * image - mean)
-    np.testing.assert_allclose(alpha_mix(text * 7, image / 9, alpha), wanted, atol=1e-6)
-    means = rng.normal(size=(2, DIM)) / 9
-    given_means = unit(
-        alpha * text + (1 - alpha) * image - alpha * means[0] - (1 - alpha) * means[1]
-    )
-    np.testing.assert_allclose(
-        alpha_mix(text, image, alpha, text_mean=means[0], image_mean=means[1]),
-        given_means,
-        atol=1e-6,
-    )
-
-
-def test_alpha_mix_refuses_bad_input(rng: np.random.Generator) -> None:
-    image, text = cones(rng)
-    for alpha in (-0.1, 1.1, np.nan):
-        with pytest.raises(InvalidArgument, match="alpha is"):
-            alpha_mix(text, image, alpha)
-    with pytest.raises(SpaceMismatch, match="text_rows has shape"):
-        alpha_mix(text[:5], image)
-    with pytest.raises(InvalidArgument, match="has 1 rows"):
-        alpha_mix(text[:1], image[:1])
-    with pytest.raises(InvalidVector, match="text_mean has shape"):
-        alpha_mix(text, image, text_mean=np.ones(3))
-    with pytest.raises(InvalidVector, match="row 2 of image_rows"):
-        alpha_mix(text, np.where(np.arange(80)[:, None] == 2, 0, image))
-    same = np.tile(text[:1], (4, 1))
-    assert not alpha_mix(same, same).any()  # nothing is left, and nothing is NaN
 
 
 # -- bad and degenerate input --------------------------------------------------------------------

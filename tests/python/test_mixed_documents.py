@@ -11,7 +11,8 @@ import pytest
 
 import gapless as gl
 from collection_kit import two_space_schema
-from gapless.errors import InvalidArgument
+from gapless import alpha_mix
+from gapless.errors import InvalidArgument, InvalidVector, SpaceMismatch
 
 DIM = 8
 Rows = npt.NDArray[np.float64]
@@ -19,6 +20,12 @@ Rows = npt.NDArray[np.float64]
 
 def unit(x: Rows) -> Rows:
     return np.asarray(x / np.linalg.norm(x, axis=-1, keepdims=True))
+
+
+def cones(rng: np.random.Generator, n: int = 80) -> tuple[Rows, Rows]:
+    """Images and captions in two cones far apart; unit rows."""
+    away = np.eye(DIM)[:2] * 4
+    return unit(rng.normal(size=(n, DIM)) + away[0]), unit(rng.normal(size=(n, DIM)) + away[1])
 
 
 def filled(
@@ -138,3 +145,37 @@ def test_fields_of_two_spaces_are_not_mixed(tmp_path: Path, rng: np.random.Gener
         with pytest.raises(InvalidArgument, match=r"\[\['image'\], \['body'\]\]: search one space"):
             col.search(vectors={"clip": np.ones(DIM), "bge": np.ones(4)}, fusion="alpha_mix")
         assert len(col.search(vectors={"bge": np.ones(4)}, fusion="alpha_mix")) == 2
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 0.5, 1.0])
+def test_alpha_mix_is_the_formula(rng: np.random.Generator, alpha: float) -> None:
+    image, text = cones(rng)
+    mean = alpha * text.mean(axis=0) + (1 - alpha) * image.mean(axis=0)
+    wanted = unit(alpha * text + (1 - alpha) * image - mean)
+    np.testing.assert_allclose(alpha_mix(text * 7, image / 9, alpha), wanted, atol=1e-6)
+    means = rng.normal(size=(2, DIM)) / 9
+    given_means = unit(
+        alpha * text + (1 - alpha) * image - alpha * means[0] - (1 - alpha) * means[1]
+    )
+    np.testing.assert_allclose(
+        alpha_mix(text, image, alpha, text_mean=means[0], image_mean=means[1]),
+        given_means,
+        atol=1e-6,
+    )
+
+
+def test_alpha_mix_refuses_bad_input(rng: np.random.Generator) -> None:
+    image, text = cones(rng)
+    for alpha in (-0.1, 1.1, np.nan):
+        with pytest.raises(InvalidArgument, match="alpha is"):
+            alpha_mix(text, image, alpha)
+    with pytest.raises(SpaceMismatch, match="text_rows has shape"):
+        alpha_mix(text[:5], image)
+    with pytest.raises(InvalidArgument, match="has 1 rows"):
+        alpha_mix(text[:1], image[:1])
+    with pytest.raises(InvalidVector, match="text_mean has shape"):
+        alpha_mix(text, image, text_mean=np.ones(3))
+    with pytest.raises(InvalidVector, match="row 2 of image_rows"):
+        alpha_mix(text, np.where(np.arange(80)[:, None] == 2, 0, image))
+    same = np.tile(text[:1], (4, 1))
+    assert not alpha_mix(same, same).any()  # nothing is left, and nothing is NaN
