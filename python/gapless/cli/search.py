@@ -28,7 +28,9 @@ def search(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many hits.")] = 10,
     fusion: Annotated[
         str,
-        typer.Option(help="auto, rrf, convex, minmax, zscore, cohort, calibrated, combmax or alpha_mix."),
+        typer.Option(
+            help="auto, rrf, convex, minmax, zscore, cohort, calibrated, combmax or alpha_mix."
+        ),
     ] = "auto",
     explain: Annotated[
         bool, typer.Option("--explain", help="Say how each hit got its score.")
