@@ -44,12 +44,13 @@ def diagnosis_text(diagnosis: Diagnosis) -> str:
         ),
         _table(
             "Shape of the gap",
-            ("space", "alignment", "pair", "constancy", "offset cosine", "RMG", "separability",
-             "LISI", "NAS"),
+            ("space", "alignment", "pair", "constancy", "offset cosine", "RMG", "alignment loss",
+             "separability", "LISI", "NAS"),
             [
                 (r.space, r.alignment, " - ".join(r.modalities), _number(r.constancy),
                  _spread(r.offset_cosine_mean, r.offset_cosine_std), _number(r.rmg),
-                 _number(r.separability), _number(r.lisi), _number(r.neighbour_agreement))
+                 _number(r.alignment_loss), _number(r.separability), _number(r.lisi),
+                 _number(r.neighbour_agreement))
                 for r in diagnosis.pairs
             ],
         ),

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from . import _core
-from .batch import as_array
+from .batch import whole
 from .diagnosis import BiasReading, Diagnosis
-from .errors import InvalidArgument, InvalidVector
+from .diagnosis_input import (
+    KeyPairs,
+    Keys,
+    check_every,
+    check_rows,
+    merge_same,
+    read_answers,
+    read_fields,
+    read_labels,
+    read_owners,
+    read_queries,
+)
+from .errors import InvalidArgument
 from .readings import read
-from .sampling import SAMPLE, Sample, draw_rows, merge_keys
+from .sampling import SAMPLE, Sample, draw_rows
 from .schema import Schema
 from .segments import Index
 from .verdicts import judge
 
 __all__ = ["SAMPLE", "diagnose", "diagnose_samples", "sample_arrays", "sample_fields"]
-
-Float64: TypeAlias = "npt.NDArray[np.float64]"
-Keys: TypeAlias = "npt.NDArray[np.int64]"
-KeyPairs: TypeAlias = Sequence[tuple[int, int]]
 
 
 def diagnose(
@@ -87,8 +95,7 @@ def diagnose(
     >>> found.bias[0].sorts_by_modality
     True
     """
-    if k < 1:
-        raise InvalidArgument(f"k is {k}: give an integer of at least 1")
+    whole("k", k)
     drawn, notes = sample_arrays(
         fields, modality_of, keys=keys, paired=paired, pairs=pairs, labels=labels,
         queries=queries, answers=answers, alignments=alignments, method=method, space=space,
@@ -141,30 +148,21 @@ def sample_arrays(
     seed: int = 0,
 ) -> tuple[Sample, tuple[str, ...]]:
     """Check what `diagnose` is given and draw its sample; the notes say if rows were left out."""
-    if sample < 1:
-        raise InvalidArgument(f"sample is {sample}: give an integer of at least 1")
-    rows = {name: np.asarray(value) for name, value in fields.items()}
-    rows = {name: value for name, value in rows.items() if value.size}
-    if not rows:
-        raise InvalidArgument("there is no vector to look at: add items first")
-    if any(v.ndim != 2 for v in rows.values()) or len({v.shape[1] for v in rows.values()}) > 1:
-        shapes = {name: value.shape for name, value in rows.items()}
-        raise InvalidArgument(f"the fields have shapes {shapes}: give (n, dim) with one dim")
+    whole("sample", sample)
+    rows = read_fields(fields)
     modality_of = {name: name for name in rows} if modality_of is None else modality_of
     for what, given in (("modality_of", modality_of), ("keys", rows if keys is None else keys)):
-        lacking = [name for name in rows if name not in given]
-        if lacking:
-            raise InvalidArgument(f"{what} lacks the field {lacking[0]!r}: give it for every field")
-    owner = _owners(rows, keys, paired)
-    labels = _labels(labels, owner)
+        check_every(what, given, rows)
+    owner = read_owners(rows, keys, paired)
+    labels = read_labels(labels, owner)
     dim = next(iter(rows.values())).shape[1]
-    asked = _queries(queries, dim)
-    wanted = _answers(answers, asked)
-    owner, wanted, labels, known = _same(owner, pairs, wanted, labels)
+    asked = read_queries(queries, dim)
+    wanted = read_answers(answers, asked)
+    owner, wanted, labels, known = merge_same(owner, pairs, wanted, labels)
     at = draw_rows(owner, modality_of, sample, seed, known)
     drawn = Sample(
         space,
-        {n: _checked(f"field {n!r}", v[at[n]]) for n, v in rows.items() if len(at[n])},
+        {n: check_rows(f"field {n!r}", v[at[n]]) for n, v in rows.items() if len(at[n])},
         dict(modality_of),
         {name: value[at[name]] for name, value in owner.items() if len(at[name])},
         dict(alignments or {}),
@@ -201,17 +199,25 @@ def sample_fields(
         When no field has a vector, or as `sample_arrays`.
     """
     drawn = []
+    if queries is not None and not isinstance(queries, Mapping):
+        raise InvalidArgument(f"queries is a {type(queries).__name__}: give {{modality: rows}}")
     spaced = bool(queries) and all(isinstance(value, Mapping) for value in queries.values())  # type: ignore[union-attr]
+    unknown = [name for name in queries or () if name not in schema.spaces] if spaced else []
+    if unknown:
+        raise InvalidArgument(
+            f"queries names the space {unknown[0]!r}: there are "
+            f"{', '.join(map(repr, schema.spaces))}"
+        )
     for space in schema.spaces:
         filled = {name: indexes[name] for name in schema.fields_of(space) if len(indexes[name])}
         if not filled:
             continue
         modality_of = {name: schema.fields[name].modality for name in filled}
         mine = (queries or {}).get(space) if spaced else queries
-        asked = _queries(mine, schema.spaces[space].dim)
-        wanted = _answers(answers if asked else None, asked)
+        asked = read_queries(mine, schema.spaces[space].dim)
+        wanted = read_answers(answers if asked else None, asked)
         real = {name: np.asarray(index.ids(), dtype=np.int64) for name, index in filled.items()}
-        owner, wanted, same, known = _same(real, pairs, wanted, labels)
+        owner, wanted, same, known = merge_same(real, pairs, wanted, labels)
         at = draw_rows(owner, modality_of, sample, seed, known)
         part = Sample(
             space,
@@ -233,115 +239,6 @@ def sample_fields(
     if not drawn:
         raise InvalidArgument("there is no vector to look at: add items first")
     return drawn
-
-
-def _owners(
-    rows: Mapping[str, npt.NDArray[Any]], keys: Mapping[str, Any] | None, paired: bool
-) -> dict[str, Keys]:
-    if keys is not None and paired:
-        raise InvalidArgument("both keys and paired are given: keys say what belongs together")
-    if keys is not None:
-        owner = {name: np.asarray(keys[name], dtype=np.int64) for name in rows}
-    elif paired:
-        if len({len(value) for value in rows.values()}) > 1:
-            lengths = {name: len(value) for name, value in rows.items()}
-            raise InvalidArgument(f"paired fields have {lengths} rows: give equally many")
-        owner = {name: np.arange(len(value)) for name, value in rows.items()}
-    else:
-        starts = np.cumsum([0, *(len(value) for value in rows.values())])
-        owner = {name: np.arange(a, a + len(rows[name])) for name, a in zip(rows, starts)}  # noqa: B905
-    for name, value in rows.items():
-        if len(owner[name]) != len(value):
-            raise InvalidArgument(
-                f"field {name!r} has {len(value)} rows and {len(owner[name])} keys: "
-                "give one key per row"
-            )
-    return owner
-
-
-def _labels(
-    labels: Mapping[Any, Any] | None, owner: Mapping[str, Keys]
-) -> Mapping[int, Hashable] | None:
-    """Bring labels given row by row into the form key -> label."""
-    if not labels or not all(isinstance(name, str) for name in labels):
-        return labels
-    found: dict[int, Hashable] = {}
-    for name, given in labels.items():
-        if name not in owner:
-            raise InvalidArgument(
-                f"labels names the field {name!r}: there are {', '.join(map(repr, owner))}"
-            )
-        several = np.asarray(given).tolist()
-        if len(several) != len(owner[name]):
-            raise InvalidArgument(
-                f"field {name!r} has {len(owner[name])} rows and {len(several)} labels: "
-                "give one label per row"
-            )
-        for key, label in zip(owner[name].tolist(), several, strict=True):
-            if found.setdefault(key, label) != label:
-                raise InvalidArgument(
-                    f"key {key} has the labels {found[key]!r} and {label!r}: rows with one key "
-                    "mean the same, so give them one label"
-                )
-    return found
-
-
-def _same(
-    owner: Mapping[str, Keys],
-    pairs: KeyPairs | None,
-    answers: Mapping[str, Keys],
-    labels: Mapping[int, Hashable] | None,
-) -> tuple[dict[str, Keys], dict[str, Keys], dict[int, Hashable], set[int]]:
-    """Merge the keys of pairs everywhere; and which keys tell right from wrong."""
-    merged, changed = merge_keys(owner, list(pairs or ()))
-    wanted = {
-        modality: np.array([changed.get(key, key) for key in keys.tolist()], dtype=np.int64)
-        for modality, keys in answers.items()
-    }
-    same = {changed.get(int(key), int(key)): label for key, label in (labels or {}).items()}
-    known = {*changed.values(), *same, *(int(key) for keys in wanted.values() for key in keys)}
-    return merged, wanted, same, known
-
-
-def _queries(queries: Mapping[str, Any] | None, dim: int) -> dict[str, Float64]:
-    if queries is None:
-        return {}
-    found = {}
-    for modality, rows in queries.items():
-        array = as_array(f"the {modality!r} queries", rows)
-        if array.ndim != 2 or not len(array) or array.shape[1] != dim:
-            raise InvalidVector(
-                f"the {modality!r} queries have shape {array.shape}: give (n, {dim})"
-            )
-        found[modality] = _checked(f"the {modality!r} queries", array)
-    return found
-
-
-def _answers(
-    answers: Mapping[str, Sequence[int]] | None, queries: Mapping[str, Float64]
-) -> dict[str, Keys]:
-    found = {}
-    for modality, keys in (answers or {}).items():
-        have = len(queries.get(modality, ()))
-        if len(keys) != have:
-            raise InvalidArgument(
-                f"answers has {len(keys)} items for {have} {modality!r} queries: "
-                "give one for each query"
-            )
-        found[modality] = np.asarray(keys, dtype=np.int64)
-    return found
-
-
-def _checked(what: str, rows: npt.NDArray[Any]) -> Float64:
-    """Rows in float64, none of them zero, NaN or infinite."""
-    array: Float64 = rows.astype(np.float64)
-    norms = np.linalg.norm(array, axis=1)
-    bad = ~(np.isfinite(norms) & (norms > 0))
-    if bad.any():
-        raise InvalidVector(
-            f"a row of {what} has norm {norms[np.argmax(bad)]}: remove zero, NaN and infinite rows"
-        )
-    return array
 
 
 def _notes(

@@ -10,8 +10,6 @@ import gapless as gl
 from gapless.alignment import center
 from gapless.diagnosis import Diagnosis
 from gapless.diagnostics import diagnose
-from gapless.doctor import examine
-from gapless.errors import InvalidArgument
 from gapless.sampling import draw_rows, merge_keys
 
 MODALITY = {"image": "image", "caption": "text"}
@@ -209,86 +207,8 @@ def test_to_dict_is_json_and_str_is_readable(rng: np.random.Generator) -> None:
         assert part in text_form
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"fields": {}}, "there is no vector to look at"),
-        ({"fields": {"image": np.empty((0, 4))}}, "there is no vector to look at"),
-        ({"fields": {"image": np.ones((2, 4)), "caption": np.ones((2, 5))}}, "shapes"),
-        ({"fields": {"image": np.ones(4)}}, "shapes"),
-        ({"fields": {"image": np.ones((2, 4))}, "keys": {"image": [1]}}, "2 rows and 1 keys"),
-        ({"fields": {"image": np.ones((2, 4))}, "keys": {}}, "keys lacks the field 'image'"),
-        ({"fields": {"sound": np.ones((2, 4))}}, "modality_of lacks the field 'sound'"),
-        ({"fields": {"image": np.ones((2, 4))}, "k": 0}, "k is 0"),
-        ({"fields": {"image": np.ones((2, 4))}, "sample": 0}, "sample is 0"),
-        ({"fields": {"image": [[1.0, 0], [np.nan, 1]]}}, "field 'image' has norm nan"),
-        ({"fields": {"image": np.zeros((2, 4))}}, "field 'image' has norm 0"),
-        (
-            {"fields": {"image": np.ones((2, 4)), "caption": np.ones((3, 4))}, "paired": True},
-            "paired fields have",
-        ),
-        ({"fields": {"image": np.ones((2, 4))}, "keys": {"image": [1, 2]}, "paired": True}, "both"),
-        ({"fields": {"image": np.ones((2, 4))}, "queries": {"text": np.ones((2, 3))}}, "shape"),
-        ({"fields": {"image": np.ones((2, 4))}, "answers": {"text": [1]}}, "1 items for 0 'text'"),
-        ({"fields": {"image": np.ones((2, 4))}, "labels": {"image": [1]}}, "2 rows and 1 labels"),
-        ({"fields": {"image": np.ones((2, 4))}, "labels": {"text": [1]}}, "names the field 'text'"),
-        (
-            {
-                "fields": {"image": np.ones((2, 4))},
-                "keys": {"image": [7, 7]},
-                "labels": {"image": ["a", "b"]},
-            },
-            "key 7 has the labels 'a' and 'b'",
-        ),
-    ],
-)
-def test_diagnose_refuses(arguments: dict[str, object], message: str) -> None:
-    with pytest.raises(InvalidArgument, match=message):
-        diagnose(modality_of=MODALITY, **arguments)  # type: ignore[arg-type]
-
-
 def test_join_of_nothing_is_empty() -> None:
     assert Diagnosis.join([]) == Diagnosis((), (), ())
-
-
-def numbers(value: object) -> list[float]:
-    """Every number in plain lists and dicts."""
-    if isinstance(value, dict):
-        return [n for part in value.values() for n in numbers(part)]
-    if isinstance(value, (list, tuple)):
-        return [n for part in value for n in numbers(part)]
-    return [float(value)] if isinstance(value, (int, float)) else []
-
-
-@pytest.mark.parametrize("paired", [True, False])
-@pytest.mark.parametrize(
-    ("image", "text", "wanted"),
-    [
-        (np.eye(4)[:1], np.eye(4)[1:2], {"FEW_ROWS"}),
-        (np.eye(4)[:1], np.ones((1, 4)), {"FEW_ROWS"}),
-        (np.ones((50, 4)), np.ones((50, 4)), {"COLLAPSED"}),
-        (np.ones((50, 4)), -np.ones((50, 4)), {"COLLAPSED"}),
-        (np.tile(np.eye(4)[0], (50, 1)), np.tile(np.eye(4)[1], (50, 1)), {"COLLAPSED"}),
-    ],
-)
-def test_degenerate_rows_are_read_without_nan_and_said_to_be(
-    image: npt.NDArray[np.float64],
-    text: npt.NDArray[np.float64],
-    wanted: set[str],
-    paired: bool,
-) -> None:
-    maps = {
-        # a centring that leaves nothing of the rows, as a field of equal rows would
-        name: gl.Alignment(offset=-rows.mean(axis=0) / np.linalg.norm(rows[0]))
-        for name, rows in (("image", image), ("text", text))
-    }
-    for alignments in (None, maps):
-        found = diagnose({"image": image, "text": text}, paired=paired, alignments=alignments)
-        assert wanted <= codes(found)
-        every = numbers(found.to_dict())
-        assert every and all(np.isfinite(every))
-        assert "nan" not in str(found)
-        assert examine(found)
 
 
 # -- routes and findings ------------------------------------------------------------------------

@@ -165,6 +165,8 @@ def test_a_field_taken_to_another_space_is_read_raw_in_its_own(
         ({"queries": {"text": np.ones((2, 8))}, "answers": {"text": [1]}}, InvalidArgument, "1 it"),
         ({"queries": {"text": np.ones((1, 8))}, "answers": {"text": [9]}}, UnknownId, "no item 9"),
         ({"answers": [1]}, InvalidArgument, "answers is"),
+        ({"queries": np.ones((2, 8))}, InvalidArgument, "queries is a ndarray"),
+        ({"queries": {"blip": {"text": np.ones((2, 8))}}}, InvalidArgument, "space 'blip'"),
         ({"answers": {"text": "ab"}}, InvalidArgument, "answers is"),
     ],
 )
