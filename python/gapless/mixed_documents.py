@@ -12,7 +12,7 @@ import numpy.typing as npt
 from . import _core
 from .alignment_rows import MIN_NORM
 from .encoders import Part
-from .errors import InvalidArgument, UnknownId
+from .errors import InvalidArgument, SpaceMismatch, UnknownId
 from .index_rows import present
 from .segments import Index
 
@@ -73,6 +73,11 @@ def mix(
     indexes : mapping of field to index
         Under the alignment that the cosines were taken under.
     limit : int
+
+    Raises
+    ------
+    SpaceMismatch
+        When the alignment leaves the fields with different dims.
     """
     raw = np.asarray(found.raw, np.float64)
     keys = np.asarray(found.ids, np.int64)
@@ -91,6 +96,11 @@ def mix(
         chosen = chosen[there]
         if total is None:
             total = np.zeros((len(keys), rows.shape[1]))
+        if rows.shape[1] != total.shape[1]:
+            raise SpaceMismatch(
+                f"the alignment leaves field {name!r} with {rows.shape[1]} dims and others with "
+                f"{total.shape[1]}, which cannot be mixed: align all fields, or use another fusion"
+            )
         total[chosen] += weight[name] * rows
         length[name][chosen] = np.linalg.norm(rows, axis=1)
     whole = np.linalg.norm(total, axis=1) if total is not None else np.zeros(len(keys))

@@ -179,3 +179,15 @@ def test_alpha_mix_refuses_bad_input(rng: np.random.Generator) -> None:
         alpha_mix(text, np.where(np.arange(80)[:, None] == 2, 0, image))
     same = np.tile(text[:1], (4, 1))
     assert not alpha_mix(same, same).any()  # nothing is left, and nothing is NaN
+
+
+def test_fields_of_other_dims_once_aligned_are_not_mixed(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    col, _, _ = filled(tmp_path / "c", rng)
+    col.align("whiten", fields=["image"], components=4, tolerance=1.0)
+    ask: dict[str, Any] = {"vectors": {"clip": np.ones(DIM)}, "modality": "image"}
+    with pytest.raises(SpaceMismatch, match="'caption' with 8 dims and others with 4"):
+        col.search(**ask, fusion="alpha_mix")
+    assert len(col.search(**ask, fusion="cohort")) == 10
+    col.close()
