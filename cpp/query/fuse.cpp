@@ -63,6 +63,19 @@ Normaliser list_normaliser(const RankTable& table, std::size_t list, const Fusio
   return by_range(options.method == FusionMethod::kConvex ? options.lower : *low, *high);
 }
 
+// Makes means over the lists that say something of an item of what would be sums: else items with
+// more rows would outrank those with fewer by their number alone.
+void share_weights(std::vector<double>& contributions, const std::vector<double>& weights) {
+  const std::size_t lists = weights.size();
+  for (std::size_t first = 0; first < contributions.size(); first += lists) {
+    double total = 0.0;
+    for (std::size_t list = 0; list < lists; ++list) {
+      if (!std::isnan(contributions[first + list])) total += weights[list];
+    }
+    for (std::size_t list = 0; list < lists; ++list) contributions[first + list] /= total;
+  }
+}
+
 // Merges what the probabilities of the lists are evidence for. A list that has no row of an item
 // says nothing of it, neither for nor against.
 Fused fuse_calibrated(const RankTable& table, const std::vector<double>& weights, Combine combine,
@@ -71,7 +84,6 @@ Fused fuse_calibrated(const RankTable& table, const std::vector<double>& weights
   fused.normalised.assign(table.items() * table.lists, kNothing);
   std::vector<double> contributions = fused.normalised;
   for (std::size_t item = 0; item < table.items(); ++item) {
-    double total = 0.0;
     for (std::size_t list = 0; list < table.lists; ++list) {
       const std::size_t cell = item * table.lists + list;
       if (weights[list] == 0.0 || std::isnan(table.raw[cell])) continue;
@@ -79,13 +91,9 @@ Fused fuse_calibrated(const RankTable& table, const std::vector<double>& weights
       const double log_odds = calibration.map->log_odds(table.raw[cell], calibration.level);
       fused.normalised[cell] = probability(log_odds);
       contributions[cell] = evidence(combine, log_odds);
-      total += weights[list];
-    }
-    if (combine != Combine::kMeanLogit) continue;
-    for (std::size_t list = 0; list < table.lists; ++list) {
-      contributions[item * table.lists + list] /= total;
     }
   }
+  if (combine == Combine::kMeanLogit) share_weights(contributions, weights);
   const MergeRule rule = combine == Combine::kMax ? MergeRule::kMax : MergeRule::kSum;
   for (const MergedRank& merged :
        rank_merge(contributions.data(), weights.data(), table.labels.data(), table.items(),
@@ -213,10 +221,12 @@ Fused fuse(const RankTable& table, const std::vector<double>& weights, const Fus
     for (const double weight : weights) total += weight;
     for (double& weight : scaled) weight /= total;
   }
+  std::vector<double> contributions = fused.normalised;
+  if (options.method == FusionMethod::kCohort) share_weights(contributions, weights);
   const MergeRule rule =
       options.method == FusionMethod::kCombMax ? MergeRule::kMax : MergeRule::kSum;
   for (const MergedRank& merged :
-       rank_merge(fused.normalised.data(), scaled.data(), table.labels.data(), table.items(),
+       rank_merge(contributions.data(), scaled.data(), table.labels.data(), table.items(),
                   table.lists, rule, k)) {
     fused.scores.push_back(merged.score);
     fused.items.push_back(merged.item);

@@ -18,8 +18,9 @@ namespace gapless {
 //   - convex: sum w (s - lower) / (max - lower) / sum of all w (TM2C2, Bruch, arXiv 2210.11934)
 //   - minmax: sum w (s - min) / (max - min)
 //   - zscore: sum w (s - mean) / std
-//   - cohort: as zscore, with mean and std of a fixed background sample that is scored for this
-//     query (S-norm of speaker verification)
+//   - cohort: sum w (s - mean) / std / sum of the w that were added, with mean and std of a fixed
+//     background sample that is scored for this query (Z-norm of speaker verification). A mean: an
+//     item with rows in two lists is no likelier an answer for that.
 //   - calibrated: the lists' calibrations make probabilities of s, and `combine` one of these
 //   - combmax: max w s, the scores as they are: what one mixed index would do
 // A list of weight 0 says nothing. min, max, mean and std come from the retrieved list, so a

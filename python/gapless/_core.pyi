@@ -398,7 +398,8 @@ def fuse(
     convex   w (s - lower) / (max - lower) / sum of all w           (TM2C2, arXiv 2210.11934)
     minmax   w (s - min) / (max - min)
     zscore   w (s - mean) / std of the list
-    cohort   w (s - mean) / std of `cohorts`: the query's scores against a background sample, by list
+    cohort   (s - mean) / std of `cohorts`, the query's scores against a background sample, by list; the
+             mean over the lists that have the item, weighted by w
     combmax  the largest w s
     calibrated  the probability that `calibrations`, one for each list, make of s; `combine` makes one
                 of an item's: "max" the largest 1 - (1 - p)^w, "noisy_or" 1 - product of (1 - p)^w,

@@ -28,6 +28,7 @@ def reference(
 ) -> dict[int, float]:
     """Every formula of gapless.fuse, written out once more."""
     total: dict[int, float] = {}
+    said: dict[int, float] = {}
     for number, ((scores, ids), weight) in enumerate(zip(lists, weights, strict=True)):
         if not ids:
             continue
@@ -53,6 +54,9 @@ def reference(
                 total[label] = max(total.get(label, -np.inf), weight * part)
             else:
                 total[label] = total.get(label, 0.0) + weight * part
+                said[label] = said.get(label, 0.0) + weight
+    if method == "cohort":
+        return {label: value / said[label] for label, value in total.items()}
     return total
 
 
@@ -70,6 +74,17 @@ def ranked_lists(draw: st.DrawFn) -> list[List]:
         )
         lists.append((sorted(scores, reverse=True), ids))
     return lists
+
+
+def test_two_fair_rows_do_not_outrank_one_better_row() -> None:
+    background = [-1.0, 1.0]
+    lists = [([3.0, 2.0], [7, 8]), ([2.5], [8])]
+    fused = gapless.fuse(lists, 2, method="cohort", cohorts=[background, background])
+    assert pairs(fused) == {7: 3.0, 8: 2.25}
+    weighted = gapless.fuse(
+        lists, 2, method="cohort", weights=[1.0, 3.0], cohorts=[background, background]
+    )
+    assert pairs(weighted) == pytest.approx({7: 3.0, 8: 2.375})
 
 
 @pytest.mark.parametrize("method", ["rrf", "convex", "minmax", "zscore", "cohort", "combmax"])

@@ -7,6 +7,8 @@ means that plain numpy gives over ten splits, loosened for the three splits run 
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -132,3 +134,24 @@ def test_calibrated_scores_come_within_two_per_cent_of_a_router_that_knows(
     assert measured["calibrated"] >= 0.98 * measured["oracle"]
     # It belongs to the raw scores; under another alignment nothing is calibrated.
     assert measured["center auto"] == measured["center cohort"]
+
+
+def test_items_of_one_field_hold_their_own_beside_items_of_two(
+    clip_pairs: npt.NDArray[np.float32], tmp_path: Path
+) -> None:
+    """A third has an image, a third a text, a third both; plain numpy gives .895 by the mean."""
+    rng = np.random.default_rng(0)
+    image, caption = clip_pairs[:, rng.permutation(500)[:350]].astype(np.float64)
+    text, names, form = documents(caption, rng), np.arange(350), rng.integers(0, 3, 350)
+    schema = gl.Schema(
+        {"clip": gl.Space(DIM)},
+        {name: gl.Field("clip", name, index="flat") for name in ("image", "text")},
+    )
+    with gl.open(tmp_path / "c", schema, durability="normal") as col:
+        col.upsert(names[form == 0], {"image": image[form == 0]})
+        col.upsert(names[form == 1], {"text": text[form == 1]})
+        col.upsert(names[form == 2], {"image": image[form == 2], "text": text[form == 2]})
+        assert mean_ndcg(col, names, caption, "auto", 0) >= 0.87
+        for alone in (0, 1):
+            asked = form == alone
+            assert mean_ndcg(col, names[asked], caption[asked], "auto", 0) >= 0.68
