@@ -35,10 +35,10 @@ from numpy.typing import NDArray
 
 import gapless
 from gapless.errors import AlignmentRefused
-from gapless.mixed_benchmark import measure_corpora
-from gapless.mixed_corpus import Embeddings, MixedCorpus
-from gapless.mixed_ranking import Ranker
-from gapless.mixed_results import MixBench, UCurve
+from gapless.evaluation.mixbench import measure_corpora
+from gapless.evaluation.mixed_corpus import Embeddings, MixedCorpus
+from gapless.evaluation.mixed_ranking import Ranker
+from gapless.evaluation.mixed_results import MixBench, UCurve
 
 TRAIN = 150
 DOCUMENTS = {"easy": (0.62, 0.25, 0.30), "hard": (0.45, 0.43, 0.55)}
@@ -299,7 +299,7 @@ def draw(pairs: Rows, path: Path) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot
 
-    from gapless.alignment import align_rows
+    from gapless.alignment.align import align_rows
     from gapless.report.plots import plane
 
     rows = {"image": unit(pairs[0]), "caption": unit(pairs[1])}

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from gapless import errors
 from gapless._core import Alignment, FlatIndex, HnswIndex, __version__, fuse
-from gapless.alignment import align, alpha_mix
-from gapless.calibration import calibrate
-from gapless.card_scores import measure_card
-from gapless.cards import model_card
+from gapless.alignment.align import align, alpha_mix
+from gapless.calibration.calibrate import calibrate
 from gapless.collection import Collection, open
 from gapless.config import show_config
-from gapless.diagnostics import diagnose
-from gapless.duplicates import near_duplicates
-from gapless.evaluation import evaluate
-from gapless.guide import recommend
-from gapless.mining import mine_hard_negatives
-from gapless.mixed_benchmark import mixbench, u_curve
-from gapless.model_choice import recommend_model
+from gapless.diagnosis.diagnose import diagnose
+from gapless.diagnosis.guide import recommend
+from gapless.evaluation.evaluate import evaluate
+from gapless.evaluation.mixbench import mixbench, u_curve
+from gapless.mining.duplicates import near_duplicates
+from gapless.mining.mine import mine_hard_negatives
+from gapless.models.cards import model_card
+from gapless.models.choice import recommend_model
+from gapless.models.scores import measure_card
 from gapless.results import Hit, Hits
 from gapless.schema import Field, Schema, Space
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .batch import ItemId, read_batch, read_id
-from .calibration_samples import type_name
+from .calibration.samples import type_name
 from .collection_gap import GapMethods
 from .collection_search import SearchMethods
 from .encoders import Encoders

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from .calibration import PRIOR, calibrate
-from .calibration_fields import gather, labelled, uncalibrated
-from .calibration_result import CalibrationResult
-from .calibration_samples import NEGATIVES
+from .calibration.calibrate import PRIOR, calibrate
+from .calibration.fields import gather, labelled, uncalibrated
+from .calibration.result import CalibrationResult
+from .calibration.samples import NEGATIVES
 from .errors import InvalidArgument
 from .item_keys import read_key_pairs
 from .storage import Storage

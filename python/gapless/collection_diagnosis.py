@@ -9,15 +9,15 @@ import numpy as np
 
 from .batch import ItemId, read_id, whole
 from .catalog import Catalog
-from .conflicts import with_neighbours
-from .diagnosis import Diagnosis
-from .diagnostics import SAMPLE, diagnose_samples, sample_fields
-from .doctor import Prescription, check_symptom, examine
+from .diagnosis.conflicts import with_neighbours
+from .diagnosis.diagnose import SAMPLE, diagnose_samples, sample_fields
+from .diagnosis.doctor import Prescription, check_symptom, examine
+from .diagnosis.result import Diagnosis
+from .diagnosis.sampling import Sample
+from .diagnosis.whole_index import index_bias
 from .errors import InvalidArgument
 from .item_keys import keys_of, read_key_pairs
-from .sampling import Sample
 from .storage import Storage
-from .whole_index import index_bias
 
 __all__ = ["DiagnosisMethods"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .alignment_fields import FieldDrift, drift_of, estimate
-from .alignment_samples import MapOptions
-from .alignment_versions import AlignmentVersion
+from .alignment.fields import FieldDrift, drift_of, estimate
+from .alignment.samples import MapOptions
+from .alignment.versions import AlignmentVersion
 from .collection_calibration import CalibrationMethods
 from .collection_diagnosis import DiagnosisMethods
 from .item_keys import read_key_pairs

@@ -8,11 +8,11 @@ from typing import Any
 import numpy.typing as npt
 
 from .batch import whole
+from .calibration.thresholds import MinScore, check_confidence, check_score, reaches
 from .encoders import Encoders
 from .query import choose_fusion, plan, run
 from .results import HitRow, Hits
 from .storage import Storage
-from .thresholds import MinScore, check_confidence, check_score, reaches
 
 __all__ = ["SearchMethods"]
 

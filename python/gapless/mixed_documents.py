@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _core
-from .alignment_rows import MIN_NORM
+from .alignment.rows import MIN_NORM
 from .encoders import Part
 from .errors import InvalidArgument, SpaceMismatch, UnknownId
 from .index_rows import present

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _core
-from .alignment_versions import AlignmentVersion
-from .alignment_view import candidates_under
+from .alignment.versions import AlignmentVersion
+from .alignment.view import candidates_under
 from .batch import known_fields
-from .calibration_result import FEW_PAIRS, CalibrationResult
-from .calibration_samples import PairType, type_name
+from .calibration.result import FEW_PAIRS, CalibrationResult
+from .calibration.samples import PairType, type_name
 from .cohorts import Cohorts
 from .encoders import Encoders, Part, one_row
 from .errors import (

@@ -12,9 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from . import _core
-from .alignment_fields import Estimate
-from .alignment_sums import RunningSums
-from .alignment_versions import (
+from .alignment.fields import Estimate
+from .alignment.sums import RunningSums
+from .alignment.versions import (
     AlignmentVersion,
     active_alignment,
     alignment_versions,
@@ -22,8 +22,8 @@ from .alignment_versions import (
     stored_alignment,
 )
 from .batch import Batch
-from .calibration_result import CalibrationResult
-from .calibrations import Calibrations
+from .calibration.result import CalibrationResult
+from .calibration.stored import Calibrations
 from .catalog import Catalog, ItemRow, check_durability
 from .checkpoints import CheckpointPolicy
 from .cohorts import Cohorts, draw

@@ -48,7 +48,10 @@ def test_the_collection_example(
 def test_the_index_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     random = np.random.default_rng(0)
+    images = random.normal(size=(64, 16))
     names = {
+        "images": images,
+        "texts": images + random.normal(size=(64, 16)) / 4,
         "gl": __import__("gapless"),
         "vectors": random.normal(size=(300, 384)).astype(np.float32),
         "queries": random.normal(size=(1, 384)).astype(np.float32),

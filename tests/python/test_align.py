@@ -10,8 +10,8 @@ import pytest
 
 import gapless as gl
 from collection_kit import two_space_schema
-from gapless.alignment import align_rows, center, mean_direction
-from gapless.alignment_versions import dump_alignment, load_alignment
+from gapless.alignment.align import align_rows, center, mean_direction
+from gapless.alignment.versions import dump_alignment, load_alignment
 from gapless.errors import (
     CorruptFile,
     InvalidArgument,

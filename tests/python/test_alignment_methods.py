@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gapless as gl
-from gapless.alignment import align, align_rows
+from gapless.alignment.align import align, align_rows
 from gapless.errors import (
     AlignmentRefused,
     GaplessError,

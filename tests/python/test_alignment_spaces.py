@@ -11,9 +11,9 @@ import pytest
 
 import gapless as gl
 from collection_kit import two_space_schema
-from gapless.alignment import align_rows
-from gapless.alignment_maps import fit
-from gapless.alignment_samples import sum_up
+from gapless.alignment.align import align_rows, read_pairs
+from gapless.alignment.maps import fit
+from gapless.alignment.samples import sum_up
 from gapless.errors import InvalidArgument
 
 DIM = 8
@@ -70,7 +70,7 @@ def test_ridge_maps_one_space_into_another(
             sum_up(
                 {"image": image, "body": text},
                 modality,
-                pairs=gl.alignment.read_pairs({"image": image[:100], "body": text[:100]}, modality),
+                pairs=read_pairs({"image": image[:100], "body": text[:100]}, modality),
                 several_dims=True,
             ),
         )

@@ -111,7 +111,7 @@ def test_drift_reads_the_running_sums_alone(
         def refuse(index: object) -> Any:
             raise AssertionError("a pass over the rows")
 
-        monkeypatch.setattr("gapless.alignment_sums.chunks_of", refuse)
+        monkeypatch.setattr("gapless.alignment.sums.chunks_of", refuse)
         assert {d.field: d.rows for d in col.drift()} == {"image": 90, "caption": 60}
         assert col.drift()[0].finding is not None
         # Nothing else moves an alignment but align().

@@ -7,10 +7,10 @@ import numpy.typing as npt
 import pytest
 
 import gapless as gl
-from gapless.alignment import align, align_rows, read_pairs
-from gapless.alignment_maps import fit
-from gapless.alignment_samples import sum_up
-from gapless.alignment_validation import ValidationReport, cross_validate
+from gapless.alignment.align import align, align_rows, read_pairs
+from gapless.alignment.maps import fit
+from gapless.alignment.samples import sum_up
+from gapless.alignment.validation import ValidationReport, cross_validate
 from gapless.errors import AlignmentRefused, InvalidArgument
 
 DIM = 12

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pytest
 
 import gapless as gl
-from gapless.alignment import align_rows
-from gapless.alignment_maps import METHODS, fit
-from gapless.alignment_samples import sum_up
+from gapless.alignment.align import align_rows, read_pairs
+from gapless.alignment.maps import METHODS, fit
+from gapless.alignment.samples import sum_up
 from gapless.collection import Collection
 from gapless.errors import AlignmentRefused, CorruptFile, InvalidArgument, UnknownId
 
@@ -136,7 +136,7 @@ def test_the_chunks_of_a_comparison_agree(
         col.upsert(["twin"], {"image": image[:1], "caption": text[:1]})
         col.align("center")
         whole = told(col, text[0], alignment="raw")
-        monkeypatch.setattr("gapless.alignment_view.CHUNK", 7)
+        monkeypatch.setattr("gapless.alignment.view.CHUNK", 7)
         assert told(col, text[0], alignment="raw") == whole
         col.align("raw")
         assert told(col, text[0]) == whole
@@ -249,7 +249,7 @@ def test_every_method_scores_rows_as_numpy_moves_them(
             sum_up(
                 {"image": image, "caption": text},
                 MODALITY,
-                pairs=gl.alignment.read_pairs({"image": image, "caption": text}, MODALITY),
+                pairs=read_pairs({"image": image, "caption": text}, MODALITY),
                 moments=True,
             ),
         )

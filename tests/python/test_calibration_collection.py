@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 import gapless as gl
-from gapless.calibration import calibrate
+from gapless.calibration.calibrate import calibrate
 from gapless.catalog import FILE_NAME
 from gapless.collection import Collection
 from gapless.encoders import Part

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 import gapless as gl
 from gapless._core import FieldSearch, search_fields
-from gapless.alignment import center
-from gapless.calibration import FEW_PAIRS, CalibrationResult, PairCalibration, calibrate
-from gapless.calibration_maps import QUANTILE, Samples, fit_map, pool_adjacent
-from gapless.calibration_report import measure, score_card
+from gapless.alignment.align import center
+from gapless.calibration.calibrate import FEW_PAIRS, CalibrationResult, PairCalibration, calibrate
+from gapless.calibration.maps import QUANTILE, Samples, fit_map, pool_adjacent
+from gapless.calibration.report import measure, score_card
 from gapless.errors import InvalidArgument, InvalidVector, SpaceMismatch
 
 Rows = NDArray[np.float64]

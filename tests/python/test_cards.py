@@ -15,13 +15,12 @@ from hypothesis import strategies as st
 
 import gapless as gl
 from collection_kit import DIM
-from gapless import cards
-from gapless.card_scores import measure_card
-from gapless.card_table import CARDS
-from gapless.cards import TRAITS, ModelCard, ScoreRange, Spread, model_card
 from gapless.collection import Collection
 from gapless.errors import InvalidArgument, InvalidVector, SpaceMismatch, UnknownField
-from gapless.model_choice import recommend_model
+from gapless.models.cards import TRAITS, ModelCard, ScoreRange, Spread, model_card
+from gapless.models.choice import recommend_model
+from gapless.models.known import CARDS
+from gapless.models.scores import measure_card
 
 Float64 = npt.NDArray[np.float64]
 needs_onnx = pytest.mark.skipif(
@@ -225,7 +224,7 @@ def test_every_fact_of_every_card_has_its_source() -> None:
 def test_the_packaged_models_facts_are_those_of_its_files() -> None:
     import json
 
-    folder = Path(cards.__file__).parent / "demo" / "model"
+    folder = Path(gl.__file__).parent / "demo" / "model"
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     card = model_card("gapless.demo")
     assert card.dim == metrics["model"]["dim"]

@@ -10,8 +10,9 @@ import pytest
 
 import gapless as gl
 from collection_kit import DIM, eye, two_space_schema
-from gapless import alignment, collection
+from gapless import collection
 from gapless import schema as schema_module
+from gapless.alignment import align as alignment
 from gapless.collection import Collection
 from gapless.errors import (
     InvalidArgument,

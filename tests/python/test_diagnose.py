@@ -7,10 +7,10 @@ import numpy.typing as npt
 import pytest
 
 import gapless as gl
-from gapless.alignment import center
-from gapless.diagnosis import Diagnosis
-from gapless.diagnostics import diagnose
-from gapless.sampling import draw_rows, merge_keys
+from gapless.alignment.align import center
+from gapless.diagnosis.diagnose import diagnose
+from gapless.diagnosis.result import Diagnosis
+from gapless.diagnosis.sampling import draw_rows, merge_keys
 
 MODALITY = {"image": "image", "caption": "text"}
 

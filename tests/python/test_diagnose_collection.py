@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import gapless as gl
-from gapless.alignment import align_rows
-from gapless.diagnostics import diagnose
+from gapless.alignment.align import align_rows
+from gapless.diagnosis.diagnose import diagnose
 from gapless.errors import GaplessError, InvalidArgument, InvalidVector, UnknownId
 
 MODALITY = {"image": "image", "caption": "text"}

@@ -7,8 +7,8 @@ import numpy.typing as npt
 import pytest
 
 import gapless as gl
-from gapless.diagnostics import diagnose
-from gapless.doctor import examine
+from gapless.diagnosis.diagnose import diagnose
+from gapless.diagnosis.doctor import examine
 from gapless.errors import InvalidArgument
 
 MODALITY = {"image": "image", "caption": "text"}

@@ -11,13 +11,13 @@ import numpy.typing as npt
 import pytest
 
 import gapless as gl
-from gapless import conflicts, whole_index
-from gapless.conflicts import near_duplicate_shares, with_neighbours
-from gapless.diagnosis import Diagnosis
-from gapless.diagnostics import diagnose, sample_arrays
-from gapless.doctor import SYMPTOMS, Prescription, examine
+from gapless.diagnosis import conflicts, whole_index
+from gapless.diagnosis.conflicts import near_duplicate_shares, with_neighbours
+from gapless.diagnosis.diagnose import diagnose, sample_arrays
+from gapless.diagnosis.doctor import SYMPTOMS, Prescription, examine
+from gapless.diagnosis.result import Diagnosis
+from gapless.diagnosis.sampling import Sample
 from gapless.errors import InvalidArgument
-from gapless.sampling import Sample
 
 Fields = Mapping[str, npt.NDArray[np.float64]]
 

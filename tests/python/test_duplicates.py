@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 import gapless as gl
 from collection_kit import DIM, two_space_schema
-from gapless import duplicates
-from gapless.alignment import align_rows, center
+from gapless.alignment.align import align_rows, center
 from gapless.collection import Collection
-from gapless.duplicates import near_duplicates
 from gapless.errors import InvalidArgument, InvalidVector, SpaceMismatch, UnknownField
+from gapless.mining import duplicates
+from gapless.mining.duplicates import near_duplicates
 
 Float64 = npt.NDArray[np.float64]
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gapless import evaluation as E
 from gapless.errors import InvalidArgument
+from gapless.evaluation import evaluate as E
 
 
 def test_recall_counts_all_relevant_items() -> None:

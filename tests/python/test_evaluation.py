@@ -150,7 +150,7 @@ def test_what_is_printed() -> None:
         (RUN, {}, {}, "qrels is empty"),
         (RUN, {1: {"a"}}, {}, "no query of the run is judged.*'q1', 'q2'.*1 and '1'"),
         ({}, QRELS, {}, "the run has none"),
-        ("run.txt", QRELS, {}, "run is a str.*files are read by gapless.trec"),
+        ("run.txt", QRELS, {}, "run is a str.*files are read by gapless.evaluation.trec"),
         (RUN, {"q1": "a"}, {}, "give {item: gain} or a set"),
         (RUN, {"q1": {"a": math.nan}}, {}, "gain nan: give it a finite one|not NaN"),
         (RUN, {"q1": {"a": "high"}}, {}, "'high'"),

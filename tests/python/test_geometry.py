@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gapless import geometry as geo
+from gapless.diagnosis import geometry as geo
 from gapless.errors import InvalidArgument
 
 

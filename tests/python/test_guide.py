@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gapless.diagnostics import diagnose
+from gapless.diagnosis.diagnose import diagnose
+from gapless.diagnosis.guide import CHOICES, TABLE, recommend
 from gapless.errors import InvalidArgument
-from gapless.guide import CHOICES, TABLE, recommend
 
 MIXED: dict[str, Any] = {"targets": ["image", "text"]}
 ROWS: list[tuple[str, dict[str, Any]]] = [

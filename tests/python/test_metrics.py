@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import gapless as gl
 from gapless.errors import InvalidArgument
-from gapless.metrics import canonical, metric_names
+from gapless.evaluation.metrics import canonical, metric_names
 
 Table = dict[str, dict[str, float]]
 

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 import gapless as gl
 from collection_kit import DIM
-from gapless import mining
-from gapless.alignment import align_rows
+from gapless.alignment.align import align_rows
 from gapless.errors import (
     InvalidArgument,
     InvalidVector,
@@ -23,8 +22,9 @@ from gapless.errors import (
     UnknownField,
     UnknownId,
 )
-from gapless.mining import mine_hard_negatives
-from gapless.negatives import HardNegatives
+from gapless.mining import mine as mining
+from gapless.mining.mine import mine_hard_negatives
+from gapless.mining.negatives import HardNegatives
 
 Float64 = npt.NDArray[np.float64]
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 import gapless as gl
 from gapless.errors import InvalidArgument, InvalidVector, SpaceMismatch
-from gapless.mixed_benchmark import measure_corpora
-from gapless.mixed_corpus import FORMS, MixedCorpus, draw_corpus, embed
-from gapless.mixed_ranking import METHODS, rank
+from gapless.evaluation.mixbench import measure_corpora
+from gapless.evaluation.mixed_corpus import FORMS, MixedCorpus, draw_corpus, embed
+from gapless.evaluation.mixed_ranking import METHODS, rank
 
 Rows = npt.NDArray[np.float64]
 DIM = 24

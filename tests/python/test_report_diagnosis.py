@@ -16,10 +16,10 @@ import pytest
 from typer.testing import CliRunner
 
 import gapless as gl
-from gapless.alignment import center
+from gapless.alignment.align import center
 from gapless.cli import app
-from gapless.diagnosis import Diagnosis
-from gapless.diagnostics import diagnose
+from gapless.diagnosis.diagnose import diagnose
+from gapless.diagnosis.result import Diagnosis
 from gapless.errors import InvalidArgument, MissingExtra
 from gapless.report.diagnosis import render, write_diagnosis
 from gapless.report.diagnosis_words import Hill, cone_words, headline, histogram_words

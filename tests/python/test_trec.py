@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gapless as gl
-from gapless import trec
 from gapless.errors import CorruptFile, InvalidArgument
+from gapless.evaluation import trec
 
 RUN = b"q1 Q0 b 1 0.9 sys\nq1\tQ0\ta  2 8e-1 sys\r\n\nq2 Q0 c 7 -3 sys\n"
 QRELS = b"\xef\xbb\xbfq1 0 a 1\nq2 0 c 2\nq2 0 d -1\n"

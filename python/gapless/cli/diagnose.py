@@ -47,7 +47,7 @@ def diagnose(
 
         gapless diagnose ./pictures.gapless --symptom cross_modal
     """
-    from gapless.doctor import check_symptom
+    from gapless.diagnosis.doctor import check_symptom
 
     asked = None if symptom in (None, "all") else symptom
     check_symptom(asked)

@@ -60,8 +60,8 @@ def evaluate(
         gapless eval run.txt qrels.txt --by queries.txt --items items.txt
     """
     from gapless.errors import InvalidArgument
-    from gapless.evaluation import evaluate as measure
-    from gapless.trec import read_groups, read_qrels, read_run
+    from gapless.evaluation.evaluate import evaluate as measure
+    from gapless.evaluation.trec import read_groups, read_qrels, read_run
 
     if items is not None and by is None:
         raise InvalidArgument("--items without --by: give the modality of each query, too")

@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from gapless import _core
-from gapless.alignment import center
+from gapless.alignment.align import center
 from gapless.cohorts import Cohorts
 from gapless.demo.concepts import concept_of, evaluation_queries, identical
 from gapless.errors import InvalidArgument
-from gapless.evaluation import intra_modal_bias, ndcg_at_k, recall_at_k
+from gapless.evaluation.evaluate import intra_modal_bias, ndcg_at_k, recall_at_k
 
 if TYPE_CHECKING:
     from gapless.demo.icons import Icon

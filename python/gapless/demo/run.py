@@ -15,7 +15,7 @@ from gapless.encode.folder import ModelFolder
 from gapless.errors import MissingExtra
 
 if TYPE_CHECKING:
-    from gapless.diagnosis import Diagnosis
+    from gapless.diagnosis.result import Diagnosis
 
 __all__ = ["DemoResult", "run_demo"]
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gapless.demo.evaluation import Comparison
-    from gapless.diagnosis import Diagnosis
+    from gapless.diagnosis.result import Diagnosis
 
 __all__ = ["STAGES", "gap_words", "headline", "interval"]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from gapless.alignment import align_rows, center
+from gapless.alignment.align import align_rows, center
 from gapless.demo.icons import HELD_OUT, TRAINING
 from gapless.demo.words import STAGES, gap_words, headline, interval
 from gapless.errors import MissingExtra

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from gapless.alignment import center
-from gapless.diagnosis import BiasReading, Diagnosis, PairReading, RouteReading
+from gapless.alignment.align import center
+from gapless.diagnosis.geometry import centroid_distance
+from gapless.diagnosis.readings import View
+from gapless.diagnosis.result import BiasReading, Diagnosis, PairReading, RouteReading
+from gapless.diagnosis.sampling import Sample
 from gapless.errors import InvalidArgument, MissingExtra
-from gapless.geometry import centroid_distance
-from gapless.readings import View
 from gapless.report import diagnosis_words as words
 from gapless.report.plots import Cones, cones, densities, plane, reliability
-from gapless.sampling import Sample
 
 if TYPE_CHECKING:
-    from gapless.calibration import CalibrationResult
+    from gapless.calibration.calibrate import CalibrationResult
 
 __all__ = ["write_diagnosis"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from gapless.diagnosis import BiasReading, Diagnosis, PairReading
-from gapless.verdicts import active
+from gapless.diagnosis.result import BiasReading, Diagnosis, PairReading
+from gapless.diagnosis.verdicts import active
 
 __all__ = [
     "Hill",

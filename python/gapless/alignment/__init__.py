@@ -1,0 +1,1 @@
+"""Alignments: affine maps that take the modality gap out of the scores."""

@@ -1,0 +1,1 @@
+"""Calibrations: from the scores of a pair type to probabilities of relevance."""

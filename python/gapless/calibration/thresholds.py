@@ -1,0 +1,117 @@
+"""Leave out what scores too low, and refuse a threshold that would mean nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+import numpy as np
+
+from ..errors import InvalidArgument
+from ..query import Plan
+from ..results import Contribution
+from ..schema import Schema
+from .result import CalibrationResult
+from .samples import PairType, type_name
+
+__all__ = ["MinScore", "check_confidence", "check_score", "reaches"]
+
+MinScore: TypeAlias = "float | Mapping[str, float]"
+
+
+def check_confidence(minimum: float | None, method: str, reason: str) -> float | None:
+    """Check a least probability of relevance; `method` is the fusion and `reason` why that one.
+
+    Raises
+    ------
+    InvalidArgument
+        When it is no number between 0 and 1, or scores are no probabilities.
+    """
+    if minimum is None:
+        return None
+    if not _is_number(minimum) or not 0.0 <= minimum <= 1.0:
+        raise InvalidArgument(f"min_confidence is {minimum!r}: give a probability from 0 to 1")
+    if method != "calibrated":
+        raise InvalidArgument(
+            f"min_confidence={minimum:g} needs probabilities and this search fuses by {method!r} "
+            f"({reason}): call calibrate() with pairs or positives of every pair type searched"
+        )
+    return float(minimum)
+
+
+def check_score(
+    minimum: MinScore | None,
+    question: Plan,
+    schema: Schema,
+    calibration: CalibrationResult | None,
+) -> dict[str, float] | None:
+    """Check a least raw score, and give it by field.
+
+    Raises
+    ------
+    InvalidArgument
+        When it is no finite number, or one number (or one field's) for several pair types, whose
+        raw scores are not comparable.
+    """
+    if minimum is None:
+        return None
+    asked: dict[str, list[str | None]] = {}
+    for part, field, _ in question.routes:
+        asked.setdefault(field, []).append(part.modality)
+    if isinstance(minimum, Mapping):
+        if set(minimum) != set(asked):
+            raise InvalidArgument(
+                f"min_score names {list(minimum)} and the fields searched are {list(asked)}: give "
+                "a score for each of them"
+            )
+        groups = [[field] for field in asked]
+        given = dict(minimum)
+    else:
+        groups = [list(asked)]
+        given = dict.fromkeys(asked, minimum)
+    for field, value in given.items():
+        if not _is_number(value) or not math.isfinite(value):
+            raise InvalidArgument(f"min_score is {value!r} for {field!r}: give a finite cosine")
+    for group in groups:
+        kinds = {
+            (schema.fields[field].space, modality, schema.fields[field].modality): (
+                modality or "",
+                field,
+            )
+            for field in group
+            for modality in asked[field]
+        }
+        if len(kinds) > 1:
+            raise InvalidArgument(_incomparable(given, list(kinds.values()), calibration))
+    return {field: float(value) for field, value in given.items()}
+
+
+def reaches(contributions: Sequence[Contribution], least: Mapping[str, float]) -> bool:
+    """Tell whether a hit has its field's least raw score in some field."""
+    return any(part.raw is not None and part.raw >= least[part.field] for part in contributions)
+
+
+def _incomparable(
+    given: Mapping[str, float], kinds: Sequence[PairType], calibration: CalibrationResult | None
+) -> str:
+    told = []
+    for kind in kinds:
+        known = None if calibration is None else calibration.types.get(kind)
+        told.append(
+            type_name(kind)
+            if known is None
+            else f"{type_name(kind)} (matches {known.card.matched_mean:.2f} ± "
+            f"{known.card.matched_std:.2f}, random pairs {known.card.random_mean:.2f})"
+        )
+    value = given[kinds[0][1]]
+    return (
+        f"min_score={value:g} on a search over {' and '.join(told)}: raw scores of different pair "
+        "types are not comparable, so what is a strong match for one is noise for another. Use "
+        "min_confidence= after calibrate(), give min_score={field: score} for a single kind of "
+        "query, or search one field"
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)

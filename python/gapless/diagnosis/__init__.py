@@ -1,0 +1,1 @@
+"""Diagnoses: measures of the modality gap, what they mean and what to do."""

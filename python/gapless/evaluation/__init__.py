@@ -1,0 +1,1 @@
+"""Evaluation: rankings against judgements, and the MixBench protocol."""

@@ -1,0 +1,1 @@
+"""Mining: hard negatives and near-duplicates, found by search."""

@@ -1,0 +1,1 @@
+"""Models: cards of what is known of each, and which to take."""
