@@ -86,9 +86,9 @@ class CalibrationMethods:
         with storage.writing:
             catalog = storage.live()
             rows, keys = read_key_pairs(catalog, pairs)
-            schema, indexes = storage.schema, storage.indexes
-            given = gather(schema, indexes, catalog, rows, keys, positives)
-            named = labelled(schema, indexes, catalog, labels, given)
+            schema, indexes, active = storage.schema, storage.indexes, storage.alignment
+            given = gather(schema, indexes, catalog, rows, keys, positives, active)
+            named = labelled(schema, indexes, catalog, labels, given, active)
             if not given and not named:
                 raise InvalidArgument(
                     "there is nothing to calibrate on: fewer than 10 items fill two fields of one "
@@ -110,7 +110,7 @@ class CalibrationMethods:
                 negatives=negatives,
                 seed=seed,
             )
-            findings = (*found.findings, *uncalibrated(schema, found.types))
+            findings = (*found.findings, *uncalibrated(schema, found.types, active))
             found = replace(found, findings=findings)
             storage.calibrate(found)
             return found

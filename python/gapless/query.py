@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _core
-from .alignment.versions import AlignmentVersion
+from .alignment.versions import AlignmentVersion, home_of
 from .alignment.view import candidates_under
 from .batch import known_fields
 from .calibration.result import FEW_PAIRS, CalibrationResult
@@ -92,14 +92,9 @@ def plan(
             f"modality is {modality!r}: give the modality of the query vectors, together with "
             "vectors={space: q}"
         )
-    bridges = alignment.bridges if alignment is not None else {}
-
-    def home(name: str, asked: str | None) -> str:
-        """Space that queries of a modality must come from to meet a field."""
-        return bridges.get(name, {}).get(asked or "", schema.fields[name].space)
 
     def homes(asked: str | None) -> list[str]:
-        return list(dict.fromkeys(home(name, asked) for name in chosen))
+        return list(dict.fromkeys(home_of(alignment, schema, name, asked) for name in chosen))
 
     parts: list[Part] = []
     if text is not None:
@@ -127,7 +122,7 @@ def plan(
         (part, name, share[name])
         for part in parts
         for name in chosen
-        if home(name, part.modality) == part.space and share[name] > 0
+        if home_of(alignment, schema, name, part.modality) == part.space and share[name] > 0
     ]
     reached = {name for _, name, _ in routes}
     if fields is not None:

@@ -135,3 +135,38 @@ def test_a_space_of_one_modality_is_left_out_of_what_closes_a_gap(
             col.align("project", fields=["body"])
         with pytest.raises(InvalidArgument, match="two fields of two modalities"):
             col.align("center", pairs={"caption": text, "body": body})
+
+
+@pytest.mark.parametrize("there", [8, 5])
+def test_scores_across_spaces_are_calibrated_on_queries_of_the_space_that_asks(
+    tmp_path: Path, rng: np.random.Generator, there: int
+) -> None:
+    meaning = rng.normal(size=(200, 3))
+    image, caption = meaning @ rng.normal(size=(3, DIM)), meaning @ rng.normal(size=(3, DIM))
+    body = meaning @ rng.normal(size=(3, there)) + 0.05 * rng.normal(size=(200, there))
+    schema = gl.Schema(
+        {"clip": gl.Space(DIM), "bge": gl.Space(there)},
+        {
+            "image": gl.Field("clip", "image", index="flat"),
+            "caption": gl.Field("clip", "text", index="flat"),
+            "body": gl.Field("bge", "text", index="flat"),
+        },
+    )
+    ids = list(range(200))
+    with gl.open(tmp_path / "c", schema) as col:
+        col.upsert(ids, {"image": image, "caption": image + caption, "body": body})
+        assert set(col.calibrate().types) == {("image", "caption"), ("text", "image")}
+        col.align("ridge", fields=["image", "body"])
+        # Texts ask images as bodies do from now on, so captions say nothing about that.
+        across = col.calibrate()
+        assert set(across.types) == {("image", "caption"), ("image", "body"), ("text", "image")}
+        assert across["text", "image"].card.matched_mean > 0.9
+        ask: dict[str, Any] = {"vectors": {"bge": body[7]}, "modality": "text", "fields": ["image"]}
+        hits = col.search(**ask, fusion="calibrated", limit=200)
+        assert 7 in hits.ids[:10]
+        given = {("text", "image"): (body, ids), ("text", "body"): (body + 0.01, ids)}
+        col.calibrate(positives=given)
+        assert col.search(**ask | {"fields": ["image", "body"]}).fusion == "calibrated"
+        if there != DIM:
+            with pytest.raises(gl.errors.InvalidVector, match=r"shape \(200, 8\): give \(n, 5\)"):
+                col.calibrate(positives={("text", "image"): (caption, ids)})

@@ -15,6 +15,7 @@ from .. import _core
 from ..catalog import Catalog
 from ..errors import CorruptFile, InvalidArgument
 from ..findings import Finding
+from ..schema import Schema
 from .rows import Float32
 from .validation import ValidationReport
 
@@ -23,6 +24,7 @@ __all__ = [
     "active_alignment",
     "alignment_versions",
     "dump_alignment",
+    "home_of",
     "load_alignment",
     "stored_alignment",
 ]
@@ -103,6 +105,14 @@ class AlignmentVersion:
             int(details.get("next_key", 0)),
             {name: dict(spaces) for name, spaces in details.get("bridges", {}).items()},
         )
+
+
+def home_of(
+    alignment: AlignmentVersion | None, schema: Schema, name: str, modality: str | None
+) -> str:
+    """Tell which space queries of a modality must come from to meet a field."""
+    bridges = alignment.bridges if alignment is not None else {}
+    return bridges.get(name, {}).get(modality or "", schema.fields[name].space)
 
 
 def dump_alignment(alignment: _core.Alignment) -> bytes:

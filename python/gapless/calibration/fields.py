@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ..alignment.versions import AlignmentVersion, home_of
 from ..batch import as_array, as_matrix, known_fields, read_id
 from ..catalog import Catalog
 from ..errors import InvalidArgument, UnknownField
@@ -34,6 +35,7 @@ def gather(
     pairs: Any,
     key_pairs: Keys | None,
     positives: Any,
+    alignment: AlignmentVersion | None = None,
 ) -> Gathered:
     """Collect matching rows by pair type.
 
@@ -41,9 +43,12 @@ def gather(
     ----------
     pairs : mapping of field to array-like (n, dim), or a sequence of them, or None
     key_pairs : (n, 2) int64 or None
-        As `item_keys.read_key_pairs` gives them. Without either, items that fill two fields of a
-        space are pairs: either row stands for a query to the other's field.
+        As `item_keys.read_key_pairs` gives them. Without either, items that fill two fields are
+        pairs: either row stands for a query to the other's field, where queries of its space meet
+        that field.
     positives : mapping of (query modality, field) to (queries, documents or ids), or None
+    alignment : AlignmentVersion, optional
+        The one in use, which says where it takes queries from one space into another.
 
     Raises
     ------
@@ -53,19 +58,20 @@ def gather(
     found: dict[PairType, list[tuple[Rows, Rows]]] = {}
     if pairs is not None:
         several = [pairs] if isinstance(pairs, Mapping) else list(pairs)
-        sets = [s for given in several for s in _given_sets(schema, given)]
+        sets = [s for given in several for s in _given_sets(schema, given, alignment)]
     else:
-        sets = _stored_sets(schema, indexes, key_pairs)
+        sets = _stored_sets(schema, indexes, key_pairs, alignment)
     for (a, b), (first, second) in sets:
         for one, other, queries, documents in ((a, b, first, second), (b, a, second, first)):
-            kind = schema.fields[one].modality, other
-            found.setdefault(kind, []).append((queries, documents))
+            if _asks(schema, alignment, one, other):
+                kind = schema.fields[one].modality, other
+                found.setdefault(kind, []).append((queries, documents))
     gathered = {
         kind: (np.concatenate([q for q, _ in each]), np.concatenate([d for _, d in each]))
         for kind, each in found.items()
         if sum(len(q) for q, _ in each) >= LEAST
     }
-    return gathered | _positives(schema, indexes, catalog, positives)
+    return gathered | _positives(schema, indexes, catalog, positives, alignment)
 
 
 def labelled(
@@ -74,6 +80,7 @@ def labelled(
     catalog: Catalog,
     labels_of: Any,
     known: Iterable[PairType],
+    alignment: AlignmentVersion | None = None,
 ) -> dict[PairType, tuple[Rows, list[Hashable]]]:
     """Rows of labelled items, by the pair types within a modality that have no pairs yet.
 
@@ -96,7 +103,8 @@ def labelled(
     taken = set(known)
     for name, field in schema.fields.items():
         there = np.flatnonzero(present(indexes[name], keys))
-        if (field.modality, name) in taken or not len(there):
+        asks_itself = _asks(schema, alignment, name, name)
+        if (field.modality, name) in taken or not len(there) or not asks_itself:
             continue
         told = [named[i] for i in there.tolist()]
         alike = sum(count for count in Counter(told).values() if count > 1)
@@ -105,11 +113,14 @@ def labelled(
     return found
 
 
-def uncalibrated(schema: Schema, known: Iterable[PairType]) -> list[Finding]:
+def uncalibrated(
+    schema: Schema, known: Iterable[PairType], alignment: AlignmentVersion | None = None
+) -> list[Finding]:
     """Name the pair types that a search can meet and that have no calibration."""
     calibrated, told = set(known), []
     for (name, field), asked in itertools.product(schema.fields.items(), _modalities(schema)):
-        if asked not in _modalities(schema, field.space) or (asked, name) in calibrated:
+        home = home_of(alignment, schema, name, asked)
+        if asked not in _modalities(schema, home) or (asked, name) in calibrated:
             continue
         told.append(
             Finding(
@@ -130,7 +141,19 @@ def _modalities(schema: Schema, space: str | None = None) -> list[str]:
     return list(dict.fromkeys(f.modality for f in fields if space in (None, f.space)))
 
 
-def _given_sets(schema: Schema, given: Any) -> list[tuple[tuple[str, str], tuple[Rows, Rows]]]:
+def _asks(schema: Schema, alignment: AlignmentVersion | None, one: str, other: str) -> bool:
+    """Whether rows of field `one` stand for queries that meet field `other`."""
+    asking = schema.fields[one]
+    return home_of(alignment, schema, other, asking.modality) == asking.space
+
+
+def _meet(schema: Schema, alignment: AlignmentVersion | None, a: str, b: str) -> bool:
+    return _asks(schema, alignment, a, b) or _asks(schema, alignment, b, a)
+
+
+def _given_sets(
+    schema: Schema, given: Any, alignment: AlignmentVersion | None
+) -> list[tuple[tuple[str, str], tuple[Rows, Rows]]]:
     if not isinstance(given, Mapping):
         raise InvalidArgument(
             f"pairs holds a {type(given).__name__}: give a dict of field to (n, dim) rows, row i "
@@ -148,16 +171,19 @@ def _given_sets(schema: Schema, given: Any) -> list[tuple[tuple[str, str], tuple
     return [
         ((a, b), (rows[a], rows[b]))
         for a, b in itertools.combinations(rows, 2)
-        if schema.fields[a].space == schema.fields[b].space
+        if _meet(schema, alignment, a, b)
     ]
 
 
 def _stored_sets(
-    schema: Schema, indexes: Mapping[str, Index], key_pairs: Keys | None
+    schema: Schema,
+    indexes: Mapping[str, Index],
+    key_pairs: Keys | None,
+    alignment: AlignmentVersion | None,
 ) -> list[tuple[tuple[str, str], tuple[Rows, Rows]]]:
     sets = []
     for a, b in itertools.combinations_with_replacement(schema.fields, 2):
-        if schema.fields[a].space != schema.fields[b].space:
+        if not _meet(schema, alignment, a, b):
             continue
         keys = _paired_keys(indexes[a], indexes[b], key_pairs, same=a == b)
         if len(keys):
@@ -193,7 +219,11 @@ def _paired_keys(first: Index, second: Index, given: Keys | None, *, same: bool)
 
 
 def _positives(
-    schema: Schema, indexes: Mapping[str, Index], catalog: Catalog, positives: Any
+    schema: Schema,
+    indexes: Mapping[str, Index],
+    catalog: Catalog,
+    positives: Any,
+    alignment: AlignmentVersion | None,
 ) -> Gathered:
     if positives is None:
         return {}
@@ -217,8 +247,8 @@ def _positives(
             )
         if not isinstance(given, (tuple, list)) or len(given) != 2:
             raise InvalidArgument(f"{what} is a {type(given).__name__}: give (queries, ids)")
-        dim = schema.dim(kind[1])
-        queries = as_matrix(f"the queries of {what}", given[0], dim)
+        asking = schema.spaces[home_of(alignment, schema, kind[1], kind[0])].dim
+        queries, dim = as_matrix(f"the queries of {what}", given[0], asking), schema.dim(kind[1])
         found[kind] = queries, _documents(what, indexes[kind[1]], catalog, given[1], dim)
     return found
 
