@@ -97,7 +97,7 @@ class Icon:
     name
         The name in the charmap, e.g. ``"arrow-left-bold-outline"``.
     text
-        The name as words, without style words: ``"arrow left bold"``.
+        The name as words, without style words: ``"arrow left"``.
     codepoint
         The character of the font that draws it.
     aliases
@@ -137,8 +137,10 @@ def readable(name: str, prefix: str, names: Iterable[str] | None = None) -> str:
     ...) go only where the rest is a name of the family too, so that a traffic light stays one;
     ``names`` are the family's names, read from the font if not given.
 
-    >>> readable("arrow-left-bold-outline", "mdi6")
-    'arrow left bold'
+    >>> readable("arrow-left-bold-outline", "mdi6", names=["arrow-left"])
+    'arrow left'
+    >>> readable("traffic-light-outline", "mdi6", names=["car"])
+    'traffic light'
 
     Raises
     ------
