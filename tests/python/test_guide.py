@@ -72,6 +72,11 @@ def test_the_measured_bias_decides(rng: np.random.Generator) -> None:
     assert recommend(paired, targets=["image"]).choice == "nothing"
 
 
+def test_a_lone_word_is_one_modality_and_not_its_letters() -> None:
+    assert recommend(targets="image", queries="text") == recommend(targets=["image"])
+    assert recommend(targets="image", queries="text").choice == "nothing"
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -81,7 +86,11 @@ def test_the_measured_bias_decides(rng: np.random.Generator) -> None:
         ({**MIXED, "several": 1.5}, r"several is 1\.5"),
         ({**MIXED, "several": float("nan")}, "several is nan"),
         ({**MIXED, "same_modality": -0.1}, r"same_modality is -0\.1"),
+        ({**MIXED, "same_modality": "half"}, "same_modality is 'half'"),
         ({**MIXED, "pairs": -1}, "pairs is -1"),
+        ({**MIXED, "pairs": 1.5}, r"pairs is 1\.5"),
+        ({"targets": [1]}, r"targets is \[1\]: name modalities"),
+        ({**MIXED, "queries": 7}, "queries is 7"),
     ],
 )
 def test_recommend_refuses(given: dict[str, Any], message: str) -> None:

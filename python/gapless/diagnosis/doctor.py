@@ -113,7 +113,7 @@ def examine(
 
 def check_symptom(symptom: object) -> None:
     """Refuse anything but a key of `SYMPTOMS` or None, with InvalidArgument."""
-    if symptom is not None and symptom not in SYMPTOMS:
+    if symptom is not None and not (isinstance(symptom, str) and symptom in SYMPTOMS):
         choices = "; ".join(f"{name!r} ({words})" for name, words in SYMPTOMS.items())
         raise InvalidArgument(f"symptom is {symptom!r}: choose one of {choices}")
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+
+from ..batch import whole
 from ..errors import InvalidArgument
 from .result import SORTED_LIFT, Diagnosis
 from .verdicts import FEW_PAIRS
@@ -226,16 +230,13 @@ def recommend(
         )
         several = _several(diagnosis) if several is None else several
         pairs = max((p.matched for p in diagnosis.pairs), default=0) if pairs is None else pairs
-    several, pairs = several or 0.0, pairs or 0
-    searched, asking = frozenset(targets or ()), frozenset(["text"] if queries is None else queries)
-    for name, modalities in (("targets", searched), ("queries", asking)):
-        if not modalities:
-            raise InvalidArgument(f"{name} is empty: name at least one modality")
+    several, pairs = (0.0 if several is None else several), (0 if pairs is None else pairs)
+    searched = _modalities("targets", targets)
+    asking = _modalities("queries", ["text"] if queries is None else queries)
     for name, value in (("several", several), ("same_modality", same_modality)):
-        if not 0.0 <= value <= 1.0:
-            raise InvalidArgument(f"{name} is {value}: give a share from 0 to 1")
-    if pairs < 0:
-        raise InvalidArgument(f"pairs is {pairs}: give the number of matched pairs")
+        if not isinstance(value, (int, float, np.number)) or not 0.0 <= value <= 1.0:
+            raise InvalidArgument(f"{name} is {value!r}: give a share from 0 to 1")
+    pairs = whole("pairs", pairs, 0)
     lifts = [] if diagnosis is None else [reading.lift for reading in diagnosis.bias_in_use]
     case = _Case(
         searched,
@@ -259,6 +260,19 @@ def recommend(
             "known."
         )
     return Recommendation(row.choice, CHOICES[row.choice], tuple(reasons))
+
+
+def _modalities(what: str, given: Any) -> frozenset[str]:
+    try:
+        # A lone word is one modality and not a set of letters.
+        listed = [given] if isinstance(given, str) else list(given)
+    except TypeError:
+        listed = [given]
+    if not listed:
+        raise InvalidArgument(f"{what} is empty: name at least one modality")
+    if not all(isinstance(word, str) for word in listed):
+        raise InvalidArgument(f"{what} is {given!r}: name modalities, such as ['image', 'text']")
+    return frozenset(listed)
 
 
 def _several(diagnosis: Diagnosis) -> float:
