@@ -133,6 +133,18 @@ def test_copies_with_different_labels_are_conflicts() -> None:
     assert not by_name.conflicts.any()
 
 
+def test_a_missing_label_contradicts_none() -> None:
+    rows = np.eye(1, 6)[[0, 0, 0]]
+    lists: list[Any] = [[None, None, "cat"], [np.nan, float("nan"), "cat"], np.full(3, np.nan)]
+    for labels in lists:
+        found = near_duplicates(rows, labels=labels)
+        assert len(found) == 3
+        assert not found.conflicts.any()
+    assert near_duplicates(rows, labels=[1.0, np.nan, 2.0]).conflicts.tolist() == [
+        *(False, True, False),
+    ]
+
+
 def test_one_crowd_is_truncated_and_told() -> None:
     found = near_duplicates(np.ones((50, 3)), max_neighbours=5)
     assert found.truncated == 50
@@ -253,6 +265,7 @@ def test_bad_input_says_what_was_wanted() -> None:
         ({}, {}, "rows is empty"),
         (np.empty((0, 3)), {}, r"shape \(0, 3\)"),
         ([1.0, 2.0], {}, r"shape \(2,\)"),
+        ([[1.0, 2.0], [3.0]], {}, "rows of unequal length"),
     ]
     for given_rows, arguments, words in cases:
         with pytest.raises(InvalidArgument, match=words):

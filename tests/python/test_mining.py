@@ -125,6 +125,17 @@ def test_slots_are_left_empty_only_where_nothing_is_left() -> None:
         assert (stage.filled[i] == hard | stage.random[i]).all()
 
 
+def test_ranks_beyond_the_last_document_are_none() -> None:
+    queries, documents = clustered(np.random.default_rng(5), 60, 10)
+    found = [
+        mine_hard_negatives(queries, documents, range(10), k_range=(5, last))
+        for last in (60, 10**12)
+    ]
+    for one, other in zip(found[0].stages, found[1].stages, strict=True):
+        np.testing.assert_array_equal(one.negatives, other.negatives)
+        np.testing.assert_array_equal(one.ranks, other.ranks)
+
+
 def test_ratio_of_hard_to_random_is_honoured() -> None:
     rng = np.random.default_rng(4)
     queries, documents = clustered(rng, 800, 40)
@@ -312,10 +323,13 @@ def test_bad_arguments_say_what_was_wanted(tmp_path: Path) -> None:
         ({"seed": -1}, "seed is -1"),
         ({"positives": None}, "positives is None"),
         ({"positives": range(4)}, "positives has 4 entries for 5 queries"),
+        ({"positives": dict.fromkeys(range(5), 9)}, "positives is a dict: give a sequence"),
+        ({"positives": 5}, "positives is a int"),
         ({"positives": [0, 1, 2, 3, []]}, r"positives\[4\] is \[\]"),
         ({"positives": [0, 1, 2, 3, "a"]}, r"positives\[4\] is 'a'"),
         ({"documents": None}, "documents is None"),
         ({"documents": np.empty((0, 12))}, r"shape \(0, 12\)"),
+        ({"documents": [[1.0], [1.0, 2.0]]}, "documents is no array: rows of unequal length"),
         ({"index": 5}, "index is a int"),
         ({"queries": "text"}, "give collection as well"),
     ):

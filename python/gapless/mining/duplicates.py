@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._core import FlatIndex, HnswIndex
-from ..batch import ItemId, as_matrix, whole
+from ..batch import ItemId, as_array, as_matrix, whole
 from ..collection import Collection
 from ..errors import InvalidArgument, SpaceMismatch
 from .quarry import field_rows
@@ -140,8 +140,8 @@ def near_duplicates(
         The same for pairs of two modalities; None takes `threshold`. Images and their captions
         seldom reach .5 even when aligned, so give a lower one to find those.
     labels : sequence, mapping of modality to sequence, or str, optional
-        A label per row; pairs of different labels are conflicts, and None is no label. With
-        `collection` the metadata key that holds it.
+        A label per row; pairs of different labels are conflicts, and None or NaN is no label.
+        With `collection` the metadata key that holds it.
     items : mapping of modality to sequence, optional
         The item that each row belongs to; two rows of one item are no duplicates. A collection
         knows by itself.
@@ -225,7 +225,7 @@ def near_duplicates(
 def _unit(given: Mapping[str, npt.ArrayLike]) -> dict[str, Rows]:
     unit: dict[str, Rows] = {}
     for name, block in given.items():
-        shape = np.shape(block)
+        shape = as_array(repr(name), block).shape
         if len(shape) != 2 or not shape[0]:
             raise InvalidArgument(f"{name!r} has shape {shape}: give rows (n, dim), n at least 1")
         unit[name] = as_matrix(repr(name), block, shape[1])
@@ -250,7 +250,7 @@ def _bound(what: str, value: object) -> float:
 def _per_row(
     what: str, given: Any, lengths: Mapping[str, int], mapped: bool
 ) -> npt.NDArray[np.int64] | None:
-    """Codes of the labels or items, one per row; equal codes for equal values, -1 for None."""
+    """Codes of the labels or items, one per row; equal for equal values, -1 for None and NaN."""
     if given is None:
         return None
     if mapped != isinstance(given, Mapping) or isinstance(given, str):
@@ -267,8 +267,10 @@ def _per_row(
                 "give one per row"
             )
         try:
-            codes += [code.setdefault(value, len(code)) for value in values]
-        except TypeError as error:
+            # NaN, which tables hold for a value that is missing, is unlike itself.
+            known = [None if value != value else value for value in values]
+            codes += [code.setdefault(value, len(code)) for value in known]
+        except (TypeError, ValueError) as error:
             raise InvalidArgument(
                 f"{what} of {name!r} cannot be compared ({error}): give strings or numbers"
             ) from error

@@ -205,8 +205,8 @@ class _Chunk:
         self, quarry: Quarry, start: int, stop: int, rules: _Rules, rng: np.random.Generator
     ) -> None:
         self._quarry, self._rules, self._start = quarry, rules, start
-        self._found = quarry.search(start, stop, rules.last)
         every = quarry.documents
+        self._found = quarry.search(start, stop, min(rules.last, len(every)))
         self._pool = every
         if len(every) > POOL:
             self._pool = every[np.sort(rng.choice(len(every), POOL, replace=False, shuffle=False))]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .._core import FlatIndex, HnswIndex
 from ..alignment.align import align_rows
-from ..batch import ItemId, as_matrix, read_id
+from ..batch import ItemId, as_array, as_matrix, read_id
 from ..collection import Collection
 from ..errors import InvalidArgument, SpaceMismatch, UnknownField, UnknownId
 
@@ -66,7 +66,7 @@ class ArrayQuarry:
         if index is None:
             if documents is None:
                 raise InvalidArgument("documents is None: give rows (n, dim), or an index of them")
-            shape = np.shape(documents)
+            shape = as_array("documents", documents).shape
             if len(shape) != 2 or not shape[0]:
                 raise InvalidArgument(f"documents has shape {shape}: give (n, dim), n at least 1")
             rows = as_matrix("documents", documents, shape[1])
@@ -82,6 +82,11 @@ class ArrayQuarry:
         self._modality = query_modality
         self._queries = as_matrix("queries", queries, index.dim)
         self.documents: Keys = np.asarray(index.ids())
+        if isinstance(positives, Mapping) or not isinstance(positives, Iterable):
+            raise InvalidArgument(
+                f"positives is a {type(positives).__name__}: give a sequence, the positive "
+                "documents of query 0, 1, ... in turn"
+            )
         self.positives: Sequence[Keys] = [_keys(i, given) for i, given in enumerate(positives)]
         if len(self.positives) != len(self._queries):
             raise InvalidArgument(

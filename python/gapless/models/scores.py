@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ..batch import as_matrix, whole
+from ..batch import as_array, as_matrix, whole
 from ..collection import Collection
 from ..errors import InvalidArgument, SpaceMismatch
 from ..mining.quarry import field_rows
@@ -115,7 +115,7 @@ def measure_card(
 
 
 def _unit(name: str, block: npt.ArrayLike) -> npt.NDArray[np.float32]:
-    shape = np.shape(block)
+    shape = as_array(repr(name), block).shape
     if len(shape) != 2 or not shape[0]:
         raise InvalidArgument(f"{name!r} has shape {shape}: give rows (n, dim), n at least 1")
     return as_matrix(repr(name), block, shape[1])
