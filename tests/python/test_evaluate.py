@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,7 +85,7 @@ def test_k_below_one_is_refused(k: int) -> None:
         lambda: E.ndcg_at_k([1], {1: 1.0}, k),
         lambda: E.intra_modal_bias([0], ["a", "b"], "a", k),
     ):
-        with pytest.raises(InvalidArgument, match=f"k is {k}; it has to be at least 1"):
+        with pytest.raises(InvalidArgument, match=f"k is {k}: give an integer of at least 1"):
             call()
 
 
@@ -97,6 +98,30 @@ def test_bad_rankings_are_refused() -> None:
         E.recall_at_k([[1], [2]], [{1}], 1)
     with pytest.raises(InvalidArgument, match="ranking 1 has an item twice"):
         E.reciprocal_rank([[1, 2], [3, 3]], [{1}, {3}])
+
+
+@pytest.mark.parametrize(
+    ("measure", "given", "message"),
+    [
+        (E.recall_at_k, ([[1, 2], [3]], [{1}, {3}], 1), "fill the shorter ones with -1"),
+        (E.recall_at_k, ([[1, 2]], {1}, 1), "1 rankings but 1 sets"),
+        (E.recall_at_k, ([1, 2], [{1}], 1), "relevant items of query 0 are"),
+        (E.recall_at_k, ([1, 2], {1.7}, 1), r"query 0 are \{1.7\}: give a set of item numbers"),
+        (E.recall_at_k, ([1, 2], None, 1), "query 0 are None"),
+        (E.recall_at_k, ([1, 2], {1}, 1.5), "k is 1.5: give an integer"),
+        (E.ndcg_at_k, ([1, 2], {1}, 1), "gains of query 0 are"),
+        (E.ndcg_at_k, ([1, 2], {1: "high"}, 1), "negative or not finite"),
+        (E.intra_modal_bias, ([0], "ab", "a", 1), r"modalities has shape \(\)"),
+    ],
+)
+def test_other_forms_are_refused(measure: Any, given: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(InvalidArgument, match=message):
+        measure(*given)
+
+
+def test_a_population_of_numbers_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match=r"population is int64 of shape \(2,\): give bool"):
+        E.intra_modal_bias([0], ["a", "b"], "a", 1, population=[0, 1])
 
 
 def test_undefined_queries_are_refused() -> None:

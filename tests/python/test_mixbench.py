@@ -286,6 +286,12 @@ def test_real_vectors_make_a_u(clip_pairs: npt.NDArray[np.float32]) -> None:
         ({"train": 0.01}, InvalidArgument, "too few to fit anything on"),
         ({"train": 0.0}, InvalidArgument, "no pairs are held out to fit on"),
         ({"draws": 0}, InvalidArgument, "no corpus to measure on"),
+        ({"draws": 1.5}, InvalidArgument, "draws is 1.5"),
+        ({"seed": -1}, InvalidArgument, "seed is -1"),
+        ({"train": "half"}, InvalidArgument, "train is 'half'"),
+        ({"methods": 5}, InvalidArgument, "methods is 5"),
+        ({"methods": {"mine": 5}}, InvalidArgument, "method 'mine' is 5"),
+        ({"alpha": None}, InvalidArgument, "alpha is None"),
         ({"alpha": 2.0}, InvalidArgument, "alpha is 2.0"),
         ({"query_modality": ""}, InvalidArgument, "query_modality is ''"),
         ({"qrels": {0: {99: 1}}}, InvalidArgument, "names the document 99: give its row"),
@@ -314,6 +320,11 @@ def test_bad_rows_are_refused() -> None:
     broken[3] = np.nan
     with pytest.raises(InvalidVector, match="3"):
         gl.mixbench(queries, images, broken)
-    for shares in ((0.5,), (0.5, 0.2), (0.0, 1.5)):
+    with pytest.raises(InvalidArgument, match="queries is a generator"):
+        gl.mixbench((row for row in queries), images, texts)
+    with pytest.raises(InvalidVector, match="complex128"):
+        gl.mixbench(queries + 1j, images, texts)
+    wrong: list[Any] = [5, "abc", (0.5,), (0.5, 0.2), (0.0, 1.5)]
+    for shares in wrong:
         with pytest.raises(InvalidArgument, match="ascending shares"):
             gl.u_curve(queries, images, texts, shares=shares)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..batch import whole
 from ..errors import InvalidArgument
 from ..table import columns
 from .groups import groups_of
@@ -184,13 +185,13 @@ def evaluate(
     """
     names = metric_names(metrics)
     transform = gain_transform(gains)
-    if bootstrap < 0 or not 0.0 < confidence < 1.0:
+    bootstrap, seed = whole("bootstrap", bootstrap, 0), whole("seed", seed, 0)
+    if not _is_number(confidence) or not 0.0 < confidence < 1.0:
+        raise InvalidArgument(f"confidence is {confidence!r}: give a coverage between 0 and 1")
+    if level is not None and (not _is_number(level) or not 0.0 < level < math.inf):
         raise InvalidArgument(
-            f"bootstrap is {bootstrap} and confidence {confidence}: give a number of resamples "
-            "of at least 0, and a coverage between 0 and 1"
+            f"level is {level!r}: give the least gain of a relevant item, above 0"
         )
-    if level is not None and not 0.0 < level < math.inf:
-        raise InvalidArgument(f"level is {level}: give the least gain of a relevant item, above 0")
     right, found = as_qrels(qrels), as_run(run)
     if not any(query in found for query in right):
         raise InvalidArgument(
@@ -288,6 +289,10 @@ def _notes(names: Sequence[str], run: Run, qrels: Qrels, level: float) -> tuple[
 
 def _line(name: str, part: Evaluation) -> tuple[str, ...]:
     return (name, str(len(part)), *(part.shown(metric) for metric in part.metrics))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
 
 def _finite(value: float) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,7 @@ def groups_of(qrels: Qrels, by: Any, level: float) -> dict[str, Qrels]:
         of_query, of_item = by
         return _pair_types(qrels, of_query, of_item, level)
     if not isinstance(by, Mapping):
-        if isinstance(by, (str, bytes)) or not hasattr(by, "__len__") or len(by) != len(qrels):
+        if isinstance(by, (str, bytes, Set)) or not hasattr(by, "__len__") or len(by) != len(qrels):
             raise InvalidArgument(
                 f"by is {by!r:.60} for {len(qrels)} judged queries: give a dict of query to "
                 "group, a list with one group for each, or ({query: modality}, {item: modality})"

@@ -9,14 +9,16 @@ value for each ranking, float64 (n,), or a float for one ranking. They and
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import operator
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from gapless.errors import InvalidArgument
+from ..batch import whole
+from ..errors import InvalidArgument
 
 __all__ = [
     "ANY_GAIN",
@@ -137,24 +139,23 @@ class BiasRate(NamedTuple):
     lift: float
 
 
-def _check_k(k: int) -> None:
-    if k < 1:
-        raise InvalidArgument(f"k is {k}; it has to be at least 1")
-
-
 def _rows(ranking: Ranking, truth: Sequence[Any], what: str) -> tuple[npt.NDArray[np.int64], bool]:
     """Bring a ranking to two dimensions and check it against its truths."""
-    array = np.asarray(ranking)
+    try:
+        array = np.asarray(ranking)
+    except ValueError as error:
+        raise InvalidArgument(
+            f"the rankings differ in length ({error}): fill the shorter ones with -1"
+        ) from error
     if array.size and not np.issubdtype(array.dtype, np.integer):
         raise InvalidArgument(f"a ranking holds item numbers, not {array.dtype}; pass integers")
     if array.ndim not in (1, 2):
         raise InvalidArgument(f"a ranking has 1 or 2 dimensions, not {array.ndim}")
     single = array.ndim == 1
     rows = array.astype(np.int64)[None] if single else array.astype(np.int64)
-    if not single and len(truth) != len(rows):
-        raise InvalidArgument(
-            f"{len(rows)} rankings but {len(truth)} {what}; pass one for each ranking"
-        )
+    given = len(truth) if hasattr(truth, "__len__") else 1
+    if not single and (given != len(rows) or isinstance(truth, (Set, Mapping))):
+        raise InvalidArgument(f"{len(rows)} rankings but {given} {what}; pass one for each ranking")
     for number, row in enumerate(rows):
         found = row[row >= 0]
         if len(np.unique(found)) != len(found):
@@ -184,13 +185,22 @@ def _judge_sets(
 ) -> tuple[Judged, bool]:
     rows, single = _rows(ranking, relevant, "sets of relevant items")  # type: ignore[arg-type]
     raw: Any = [relevant] if single else relevant
-    sets = [dict.fromkeys((int(item) for item in right), 1.0) for right in raw]
+    sets = [_numbers(number, right) for number, right in enumerate(raw)]
     for number, right in enumerate(sets):
         if not right:
             raise InvalidArgument(
                 f"query {number} has no relevant item, so its score is undefined; leave it out"
             )
     return _judge(rows, sets), single
+
+
+def _numbers(query: int, right: Any) -> dict[int, float]:
+    try:
+        return dict.fromkeys((operator.index(item) for item in right), 1.0)
+    except TypeError:
+        raise InvalidArgument(
+            f"the relevant items of query {query} are {right!r:.60}: give a set of item numbers"
+        ) from None
 
 
 def recall_at_k(
@@ -222,7 +232,7 @@ def recall_at_k(
     >>> recall_at_k([4, 1, 9], {1, 7}, k=2)
     0.5
     """
-    _check_k(k)
+    whole("k", k)
     judged, single = _judge_sets(ranking, relevant)
     return _result(recall(judged, k), single)
 
@@ -239,6 +249,10 @@ def reciprocal_rank(
     """
     judged, single = _judge_sets(ranking, relevant)
     return _result(reciprocal(judged), single)
+
+
+def _gain(value: object) -> float:
+    return float(value) if isinstance(value, (int, float, np.number)) else np.nan
 
 
 def ndcg_at_k(
@@ -276,11 +290,15 @@ def ndcg_at_k(
     >>> round(ndcg_at_k([4, 1], {1: 1.0, 7: 1.0}, k=2), 3)
     0.387
     """
-    _check_k(k)
+    whole("k", k)
     rows, single = _rows(ranking, gains, "mappings of gains")  # type: ignore[arg-type]
     judged: Any = [gains] if single else gains
     for number, gain in enumerate(judged):
-        given = np.fromiter(gain.values(), dtype=np.float64)
+        if not isinstance(gain, Mapping):
+            raise InvalidArgument(
+                f"the gains of query {number} are {gain!r:.60}: give {{item number: gain}}"
+            )
+        given = np.array([*map(_gain, gain.values())], dtype=np.float64)
         if not np.isfinite(given).all() or (given < 0).any():
             raise InvalidArgument(
                 f"query {number} has a gain that is negative or not finite; pass gains >= 0"
@@ -332,15 +350,23 @@ def intra_modal_bias(
     >>> intra_modal_bias([0, 1, 2], ["text", "text", "image", "image"], "text", k=2)
     BiasRate(rate=1.0, lift=1.0)
     """
-    _check_k(k)
-    own = np.asarray(modalities) == query_modality
+    whole("k", k)
+    own = np.asarray(np.asarray(modalities) == query_modality)
+    if own.ndim != 1:
+        raise InvalidArgument(f"modalities has shape {own.shape}: give one for each item")
     rows, _ = _rows(ranking, list(np.atleast_2d(np.asarray(ranking))), "rankings")
     rows = rows[:, :k]
     if rows.size and rows.max() >= len(own):
         raise InvalidArgument(
             f"the ranking has item {rows.max()} but there are modalities for {len(own)} items"
         )
-    members = own if population is None else own[np.asarray(population, dtype=np.bool_)]
+    able = np.ones(len(own), np.bool_) if population is None else np.asarray(population)
+    if able.dtype != np.bool_ or able.shape != own.shape:
+        raise InvalidArgument(
+            f"population is {able.dtype} of shape {able.shape}: give bool, one for each of the "
+            f"{len(own)} items"
+        )
+    members = own[able]
     share = float(members.mean()) if len(members) else 0.0
     if not 0.0 < share < 1.0:
         raise InvalidArgument(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -45,7 +45,7 @@ def canonical(metric: str) -> str:
     InvalidArgument
         For an unknown metric, or one with a cut-off that it does not take or without one it needs.
     """
-    parts = re.fullmatch(r"([a-z_]+?)(?:[@_.]?(\d+))?", str(metric).strip().lower())
+    parts = re.fullmatch(r"([a-z_]+?)(?:[@_.]?(\d{1,9}))?", str(metric).strip().lower())
     name = ALIASES.get(parts[1], parts[1]) if parts else ""
     if parts is None or name not in MEASURES:
         raise InvalidArgument(
@@ -65,6 +65,8 @@ def metric_names(metrics: str | Sequence[str] | None) -> tuple[str, ...]:
     """Name the metrics asked for, each once; None for the usual ones."""
     given = DEFAULT_METRICS if metrics is None else metrics
     names = given.split(",") if isinstance(given, str) else given
+    if not isinstance(names, Iterable):
+        raise InvalidArgument(f"metrics is {metrics!r}: give names, such as ['ndcg@10', 'mrr']")
     chosen = tuple(dict.fromkeys(canonical(name) for name in names))
     if not chosen:
         raise InvalidArgument("metrics is empty: name at least one, or give None for the usual")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..batch import whole
 from ..errors import InvalidArgument
 from .evaluate import evaluate
 from .measures import intra_modal_bias
@@ -146,11 +147,14 @@ def u_curve(
     >>> found.dip("raw") > found.dip("center")
     True
     """
-    given = [float(share) for share in shares]
+    try:
+        given = [float(share) for share in shares]
+    except (TypeError, ValueError):
+        given = []
     rising = all(a < b for a, b in itertools.pairwise(given))
     if len(given) < 2 or not rising or not given[0] >= 0.0 or not given[-1] <= 1.0:
         raise InvalidArgument(
-            f"shares is {list(shares)}: give at least 2 ascending shares of images, from 0 to 1"
+            f"shares is {shares!r:.80}: give at least 2 ascending shares of images, from 0 to 1"
         )
     data = embed(queries, images, texts, encode, query_modality)
     found = [
@@ -172,7 +176,8 @@ def u_curve(
 def _draws(
     data: Embeddings, qrels: Any, ratios: Sequence[float], train: float, draws: int, seed: int
 ) -> Iterator[MixedCorpus]:
-    for number in range(draws):
+    seed = whole("seed", seed, 0)
+    for number in range(whole("draws", draws, 0)):
         yield draw_corpus(data, qrels, ratios, train=train, seed=seed + number)
 
 
@@ -236,8 +241,9 @@ def measure_corpora(
 
 def _ways(methods: Methods, alpha: float) -> dict[str, Ranker]:
     """Give the function of each way to rank."""
-    given = methods if isinstance(methods, Mapping) else {str(name): name for name in methods}
-    if isinstance(methods, str) or not given:
+    listed = () if isinstance(methods, str) or not isinstance(methods, Iterable) else methods
+    given = methods if isinstance(methods, Mapping) else {str(name): name for name in listed}
+    if not given:
         raise InvalidArgument(f"methods is {methods!r}: give a list of names, of {[*METHODS]}")
     found: dict[str, Ranker] = {}
     for name, way in given.items():
@@ -248,8 +254,10 @@ def _ways(methods: Methods, alpha: float) -> dict[str, Ranker]:
                     "function as {name: function}"
                 )
             found[name] = _named(way, alpha)
-        else:
+        elif callable(way):
             found[name] = way
+        else:
+            raise InvalidArgument(f"the method {name!r} is {way!r:.60}: give a name or a function")
     return found
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._core import normalise
+from ..batch import as_array
 from ..errors import InvalidArgument, InvalidVector, SpaceMismatch
 from .runs import as_qrels
 
@@ -96,6 +97,9 @@ def embed(
     """
     if not isinstance(query_modality, str) or not query_modality:
         raise InvalidArgument(f"query_modality is {query_modality!r}: name it, such as 'text'")
+    for name, values in (("queries", queries), ("images", images), ("texts", texts)):
+        if not hasattr(values, "__len__"):
+            raise InvalidArgument(f"{name} is a {type(values).__name__}: give an array or a list")
     if len(images) != len(texts):
         raise InvalidArgument(
             f"there are {len(images)} images and {len(texts)} texts: image i and text i are one "
@@ -171,8 +175,8 @@ def draw_corpus(
     random = np.random.default_rng(seed)
     asking = random.permutation(np.array(sorted(gains), np.int64))
     order = random.permutation(len(data.texts))
-    if not 0.0 <= train < 1.0:
-        raise InvalidArgument(f"train is {train}: give the share of the queries to hold out, < 1")
+    if not isinstance(train, (int, float, np.number)) or not 0.0 <= train < 1.0:
+        raise InvalidArgument(f"train is {train!r}: give the share of the queries to hold out, < 1")
     count = round(train * len(asking))
     if train and count < LEAST_TRAIN:
         raise InvalidArgument(
@@ -247,8 +251,8 @@ def _encoder(encode: Mapping[str, Encode], name: str, query_modality: str) -> En
 
 
 def _rows(name: str, given: Any, count: int) -> Float32:
-    rows = np.asarray(given)
-    if rows.ndim != 2 or len(rows) != count or not np.issubdtype(rows.dtype, np.number):
+    rows = as_array(f"the {name} rows", given)
+    if rows.ndim != 2 or len(rows) != count:
         raise InvalidVector(
             f"the {name} rows have shape {rows.shape} and type {rows.dtype} for {count} inputs: "
             "give numbers (n, dim), or encoders that make such"

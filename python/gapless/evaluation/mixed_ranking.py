@@ -80,7 +80,7 @@ def rank(
     """
     if method not in METHODS:
         raise InvalidArgument(f"the method {method!r} is unknown: choose of {', '.join(METHODS)}")
-    if not 0.0 <= alpha <= 1.0:
+    if not isinstance(alpha, (int, float, np.number)) or not 0.0 <= alpha <= 1.0:
         raise InvalidArgument(f"alpha is {alpha!r}: give the weight of the text, in [0, 1]")
     aligned, fusion = METHODS[method]
     fields = _fields(corpus, aligned, fusion == "calibrated", alpha)
