@@ -13,7 +13,8 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import InvalidArgument
+from ..batch import as_array, whole
+from ..errors import InvalidArgument, InvalidVector
 
 __all__ = [
     "Moments",
@@ -52,11 +53,13 @@ class Moments(NamedTuple):
 
 
 def _rows(rows: Rows, least: int = 1) -> Float64:
-    array: Float64 = np.asarray(rows, dtype=np.float64)
+    array: Float64 = as_array("the array of rows", rows).astype(np.float64, copy=False)
     if array.ndim != 2 or len(array) < least or not array.shape[1]:
         raise InvalidArgument(
             f"the rows have shape {array.shape}: give (n, dim) with n of at least {least}"
         )
+    if not np.isfinite(array).all():
+        raise InvalidVector("the rows hold NaN or infinity: leave such rows out")
     return array
 
 
@@ -69,7 +72,10 @@ def _two(x: Rows, y: Rows, *, paired: bool = False, least: int = 1) -> tuple[Flo
 
 
 def _depth(scores: npt.ArrayLike, k: int, least: int = 1) -> Float64:
-    array: Float64 = np.asarray(scores, dtype=np.float64)
+    array: Float64 = as_array("the array of scores", scores).astype(np.float64, copy=False)
+    whole("k", k)
+    if np.isnan(array).any():
+        raise InvalidArgument("the scores hold NaN: give -inf where a document must not be found")
     if array.ndim != 2 or not len(array) or not least <= k <= array.shape[1]:
         raise InvalidArgument(
             f"k is {k} and the scores have shape {array.shape}: give (queries, documents) scores "
@@ -202,6 +208,10 @@ def lisi(scores: npt.ArrayLike, sides: npt.ArrayLike, k: int) -> float:
         The side, or modality, of each document.
     """
     array = _depth(scores, k)
+    if np.shape(sides) != array.shape[1:]:
+        raise InvalidArgument(
+            f"sides has shape {np.shape(sides)} for {array.shape[1]} documents: give each its side"
+        )
     _, code = np.unique(np.asarray(sides), return_inverse=True)
     near = code[_first(array, k)]
     shares = np.stack([(near == m).mean(axis=1) for m in range(code.max() + 1)], axis=1)
@@ -291,7 +301,7 @@ def hub_skew(occurrence: npt.ArrayLike) -> float:
     Near 0 every document is found about equally often; above 1.4 a few hubs answer too many
     queries (Feldbauer & Flexer 2019). 0 when all are found equally often.
     """
-    count: Float64 = np.asarray(occurrence, dtype=np.float64)
+    count = _counts(occurrence)
     rest = count - count.mean()
     std = float(count.std())
     return float((rest**3).mean()) / std**3 if std > TINY else 0.0
@@ -299,7 +309,16 @@ def hub_skew(occurrence: npt.ArrayLike) -> float:
 
 def antihub_share(occurrence: npt.ArrayLike) -> float:
     """Share of documents that no query finds, 0 to 1."""
-    return float((np.asarray(occurrence) == 0).mean())
+    return float((_counts(occurrence) == 0).mean())
+
+
+def _counts(occurrence: npt.ArrayLike) -> Float64:
+    array: Float64 = as_array("the array of occurrences", occurrence).astype(np.float64)
+    if array.ndim != 1 or not len(array) or not np.isfinite(array).all():
+        raise InvalidArgument(
+            f"the occurrences have shape {array.shape}: give (documents,) counts, of 1 at least"
+        )
+    return array
 
 
 def neighbour_agreement(x: Rows, y: Rows, k: int) -> float:
@@ -328,8 +347,10 @@ def outlier_share(queries: Rows, rows: Rows, k: int, tail: float = 0.05) -> floa
     distribution.
     """
     a, b = _two(queries, rows, least=1)
-    if not 1 <= k < len(b):
+    if not 1 <= whole("k", k) < len(b):
         raise InvalidArgument(f"k is {k} for {len(b)} rows: give a k from 1 to {len(b) - 1}")
+    if not 0.0 <= tail <= 1.0:
+        raise InvalidArgument(f"tail is {tail}: give a share from 0 to 1")
     own = b @ b.T
     np.fill_diagonal(own, -np.inf)
     limit = np.quantile(np.partition(own, -k, axis=1)[:, -k], tail)
