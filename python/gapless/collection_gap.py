@@ -86,7 +86,7 @@ class GapMethods(CalibrationMethods, DiagnosisMethods):
         options = MapOptions(source, target, components, penalty, shrinkage)
         with self._storage.writing:
             catalog = self._storage.live()
-            if method is None or method == "raw":
+            if method is None or (isinstance(method, str) and method == "raw"):
                 self._storage.unalign()
                 return None
             pairs, keys = read_key_pairs(catalog, pairs)
@@ -121,7 +121,7 @@ class GapMethods(CalibrationMethods, DiagnosisMethods):
         """
         self._storage.live()
         with self._storage.writing:
-            if version == "raw":
+            if isinstance(version, str) and version == "raw":
                 self._storage.unalign()
             else:
                 self._storage.realign(version)

@@ -65,7 +65,7 @@ class SearchMethods:
             and why. Alpha mix ranks by one cosine: that of a vector mixed of the item's fields by
             their weights, as GR-CLIP does for documents with a text and an image.
         weights : mapping of field to float, optional
-            At least 0, 1 by default; 0 leaves a field out.
+            0, which leaves a field out, or from 1e-6 to 1e6; 1 by default.
         ef : int, optional
             Search effort in graph fields: higher finds more and takes longer.
         alignment : int or "raw", optional
@@ -113,13 +113,14 @@ class SearchMethods:
                 weights=weights,
             )
             calibration = self._storage.calibrations.of(version)
+            filled = question.filled(self._storage.indexes)
             method, reason = choose_fusion(
-                fusion, question, self._storage.indexes, self._storage.cohorts, calibration
+                fusion, filled, self._storage.indexes, self._storage.cohorts, calibration
             )
             confident = check_confidence(min_confidence, method, reason)
             least = check_score(min_score, question, self._storage.schema, calibration)
             scores, keys, parts = run(
-                question,
+                filled,
                 self._storage.indexes,
                 self._storage.cohorts,
                 limit,

@@ -105,9 +105,11 @@ def mix(
         length[name][chosen] = np.linalg.norm(rows, axis=1)
     whole = np.linalg.norm(total, axis=1) if total is not None else np.zeros(len(keys))
     parts = len({id(part) for part, _, _ in routes})
+    # Measured against the weights, whose size must not matter.
+    nothing = whole < MIN_NORM * max(weight.values())
     normalised = np.full_like(raw, np.nan)
     for j, (_, name, share) in enumerate(routes):
-        grown = np.where(whole < MIN_NORM, 0.0, length[name] / np.maximum(whole, MIN_NORM))
+        grown = np.where(nothing, 0.0, length[name] / np.where(nothing, 1.0, whole))
         normalised[:, j] = raw[:, j] * np.where(several, grown, 1.0 / share) / parts
     scores = np.nansum(normalised * [share for _, _, share in routes], axis=1)
     first = np.lexsort((keys, -scores))[:limit]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,8 @@ __all__ = ["FUSIONS", "Plan", "choose_fusion", "plan", "run"]
 
 DEPTH = 100  # rows that each field retrieves, or as many as are wanted
 MIN_COHORT = 10  # rows of a field below which "auto" does not trust their mean and deviation
+COMBINES = ("max", "noisy_or", "mean_logit")
+WEIGHTS = (1e-6, 1e6)  # what lies beyond is as good as 0, and sums of it overflow
 FUSIONS = ("rrf", "convex", "minmax", "zscore", "cohort", "calibrated", "combmax", "alpha_mix")
 
 
@@ -50,10 +52,15 @@ class Plan:
         """The fields searched, each once."""
         return tuple(dict.fromkeys(field for _, field, _ in self.routes))
 
-    def pair_types(self, indexes: Mapping[str, Index]) -> list[PairType]:
-        """(query modality or "", field) of every route to a field that has rows."""
-        kinds = [(part.modality or "", field) for part, field, _ in self.routes]
-        return [kind for kind in dict.fromkeys(kinds) if len(indexes[kind[1]])]
+    @property
+    def pair_types(self) -> list[PairType]:
+        """(query modality or "", field) of every route, each once."""
+        return list(dict.fromkeys((part.modality or "", field) for part, field, _ in self.routes))
+
+    def filled(self, indexes: Mapping[str, Index]) -> Plan:
+        """Only the routes to fields that have rows now."""
+        rows = {field for field in self.fields if len(indexes[field])}
+        return replace(self, routes=tuple(route for route in self.routes if route[1] in rows))
 
 
 def plan(
@@ -152,7 +159,7 @@ def choose_fusion(
     cohorts: Cohorts,
     calibration: CalibrationResult | None = None,
 ) -> tuple[str, str]:
-    """Choose the fusion method, and say why.
+    """Choose the fusion method for a question whose fields have rows, and say why.
 
     ``"auto"`` takes ``"calibrated"`` where every pair type of the search is calibrated on enough
     pairs; ``"cohort"`` where some are, for a composed query, and where most items fill one searched
@@ -165,20 +172,20 @@ def choose_fusion(
         For an unknown method, for ``"cohort"`` on a field with a single row, and for
         ``"calibrated"`` without the calibrations.
     """
-    kinds = question.pair_types(indexes)
+    if not isinstance(fusion, str) or fusion not in ("auto", *FUSIONS):
+        raise InvalidArgument(f"fusion is {fusion!r}: choose one of auto, {', '.join(FUSIONS)}")
+    kinds = question.pair_types
     missing = kinds if calibration is None else calibration.missing(kinds)
     if fusion == "calibrated" and (missing or calibration is None):
         raise InvalidArgument(_uncalibrated(missing, calibration))
-    rows = {name: len(indexes[name]) for name in question.fields if len(indexes[name])}
+    rows = {name: len(indexes[name]) for name in question.fields}
     smallest = min(rows, key=lambda name: rows[name], default="")
-    if fusion == "cohort" and rows and rows[smallest] < 2:
+    if fusion == "cohort" and rows and rows[smallest] == 1:
         raise InvalidArgument(
             f"fusion 'cohort' needs at least 2 rows in each field and {smallest!r} has "
             f"{rows[smallest]}: use fusion='rrf', or leave the field out"
         )
     if fusion != "auto":
-        if fusion not in FUSIONS:
-            raise InvalidArgument(f"fusion is {fusion!r}: choose one of auto, {', '.join(FUSIONS)}")
         return fusion, "asked for"
     if rows and rows[smallest] < MIN_COHORT:
         return "rrf", f"auto: field {smallest!r} has {rows[smallest]} rows, too few to compare with"
@@ -207,15 +214,18 @@ def run(
 ) -> tuple[list[float], list[int], list[tuple[Contribution, ...]]]:
     """Search and fuse every route in one native call: scores, keys and contributions.
 
+    Fields may empty meanwhile; those that were empty when `method` was chosen are left out already.
     With `maps`, those of an alignment that the indexes are not under, every row is scored anew.
     `combine` says how calibrated probabilities of an item's fields become one; by the mean of
     their log-odds, items that fill two fields and items that fill one compare best (on CLIP).
     """
-    routes = [route for route in question.routes if len(indexes[route[1]])]
+    if not isinstance(combine, str) or combine not in COMBINES:
+        raise InvalidArgument(f"combine is {combine!r}; use one of {', '.join(COMBINES)}")
+    question = question.filled(indexes)
+    routes, names = question.routes, question.fields
     if not routes:
         return [], [], []
-    names = tuple(dict.fromkeys(name for _, name, _ in routes))
-    total = sum(len(indexes[name]) for name in names)  # more is never found
+    total = max(1, sum(len(indexes[name]) for name in names))  # more is never found
     limit, ef = min(limit, total), None if ef is None else min(ef, total)
     depth, mixing = max(limit, DEPTH), method == "alpha_mix"
     if mixing:
@@ -320,10 +330,11 @@ def _weights(
         if (
             isinstance(value, bool)
             or not isinstance(value, (int, float, np.number))
-            or not (0 <= value < math.inf)
+            or not (value == 0 or WEIGHTS[0] <= value <= WEIGHTS[1])
         ):
             raise InvalidArgument(
-                f"weights[{name!r}] is {value!r}: give a finite number of at least 0"
+                f"weights[{name!r}] is {value!r:.40}: give 0, or a number from "
+                f"{WEIGHTS[0]:g} to {WEIGHTS[1]:g}"
             )
         share[name] = float(value)
     if not any(share.values()):

@@ -297,13 +297,15 @@ class Storage:
                 yield self.alignment, self.maps, False
             return
         with self.writing:
-            active = "raw" if self.alignment is None else self.alignment.version
-            if alignment == active and not isinstance(alignment, bool):
+            version: AlignmentVersion | None = None
+            maps: Mapping[str, _core.Alignment] = {}
+            if not isinstance(alignment, str) or alignment != "raw":
+                version, maps = stored_alignment(self.live(), alignment)
+            active = None if self.alignment is None else self.alignment.version
+            if (None if version is None else version.version) == active:
                 yield self.alignment, self.maps, False
-            elif alignment == "raw":
-                yield None, {}, True
             else:
-                yield *stored_alignment(self.live(), alignment), True
+                yield version, maps, True
 
     def realign(self, version: int | str) -> None:
         """Score with a stored alignment again.

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 import gapless as gl
-from collection_kit import DIM, eye
-from gapless import _core
+from collection_kit import DIM, eye, mixed_schema
+from gapless import _core, collection_search
 from gapless.cohorts import Cohorts
 from gapless.collection import Collection
 from gapless.errors import InvalidArgument, UnknownId
@@ -140,3 +141,39 @@ def test_a_sample_redrawn_while_one_is_saved_stays_unsaved(rng: np.random.Genera
     assert {field: rows for field, (rows, _) in cohorts.unsaved().items()} == {"image": 100}
     cohorts.saved(cohorts.unsaved())
     assert cohorts.unsaved() == {}
+
+
+@pytest.mark.parametrize("fusion", ["rrf", "cohort", "calibrated", "zscore", "alpha_mix", "auto"])
+@pytest.mark.parametrize("change", ["empty", "fill"])
+def test_fields_that_fill_or_empty_while_a_search_runs(
+    tmp_path: Path,
+    rng: np.random.Generator,
+    monkeypatch: pytest.MonkeyPatch,
+    fusion: str,
+    change: str,
+) -> None:
+    choose = collection_search.choose_fusion
+    meaning = rng.normal(size=(60, DIM))
+    both = {"image": meaning, "caption": meaning + rng.normal(size=(60, DIM))}
+    with gl.open(tmp_path / "c", mixed_schema()) as col:
+        col.upsert(range(60), both)
+        col.calibrate(background=True)
+        if change == "fill":  # a caption comes into an empty field
+            col.remove(list(range(60)))
+            col.upsert(range(60), {"image": meaning})
+
+        def meanwhile(*given: Any) -> Any:
+            chosen = choose(*given)
+            if change == "empty":
+                col.remove(list(range(60)))
+            else:
+                col.upsert(range(60), {"caption": both["caption"]})
+            return chosen
+
+        monkeypatch.setattr(collection_search, "choose_fusion", meanwhile)
+        fields = ["image"] if change == "empty" else None
+        hits = col.search(
+            vectors={"clip": meaning[0]}, modality="text", fusion=fusion, fields=fields, limit=60
+        )
+        assert len(hits) == (0 if change == "empty" else 60)
+        assert np.isfinite(hits.scores).all()

@@ -146,6 +146,7 @@ def align(
     options = MapOptions(source, target, components, penalty, shrinkage)
     check_method(method)
     folds, resamples = whole("folds", folds, 2), whole("resamples", resamples)
+    seed = whole("seed", seed, 0)
     given = read_pairs(pairs, modality_of)
     sample = sum_up(
         documents,

@@ -118,8 +118,8 @@ def estimate(
     samples, moments = _samples(schema, queries), method in MOMENTS
     results: list[AlignmentResult] = []
     bridges: dict[str, dict[str, str]] = {}
-    if isinstance(fields, str):
-        raise InvalidArgument(f"fields is {fields!r}: give a list of names, such as [{fields!r}]")
+    if isinstance(fields, str) or not (fields is None or isinstance(fields, Iterable)):
+        raise InvalidArgument(f"fields is {fields!r}: give a list of names, such as ['image']")
     chosen = list(dict.fromkeys(known_fields(schema, schema.fields if fields is None else fields)))
     if not chosen:
         raise InvalidArgument("fields is empty: name at least one, or give None for all")

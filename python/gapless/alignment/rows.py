@@ -31,12 +31,15 @@ def unit_rows(what: str, rows: npt.ArrayLike, first: int = 0) -> Float64:
         For another shape, and for a zero, NaN or infinite row, naming it.
     """
     try:
+        if np.iscomplexobj(rows):  # numpy would drop the imaginary parts
+            raise TypeError("complex numbers")
         block = np.asarray(rows, dtype=np.float64)
     except (ValueError, TypeError) as error:
         raise InvalidVector(f"{what} is no array of real numbers ({error})") from error
     if block.ndim != 2:
         raise InvalidVector(f"{what} has shape {block.shape}: give (n, dim) rows")
-    norms = np.linalg.norm(block, axis=1)
+    with np.errstate(over="ignore"):  # an infinite norm is refused just below
+        norms = np.linalg.norm(block, axis=1)
     bad = ~(np.isfinite(norms) & (norms > 0))
     if bad.any():
         position = int(np.argmax(bad))

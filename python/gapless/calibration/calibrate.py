@@ -26,6 +26,7 @@ from .samples import NEGATIVES, PairType, Pool, draw_pools, type_name
 __all__ = ["FEW_PAIRS", "PRIOR", "CalibrationResult", "PairCalibration", "calibrate"]
 
 PRIOR = 0.01
+LEAST_PRIOR = 1e-6  # beyond, probabilities are too near 0 or 1 to tell scores apart
 FOLDS = 5
 
 
@@ -58,8 +59,8 @@ def calibrate(
         Auto takes platt or beta, by pair type, whichever has the lower held-out log-loss. Isotonic
         assumes least, wants some thousand pairs, and ties the best scores.
     prior : float
-        Share of relevant rows among the candidates that the probabilities assume, between 0
-        and 1. It moves all of them together and changes no ranking of single-field items.
+        Share of relevant rows among the candidates that the probabilities assume, from 1e-6 to
+        1 - 1e-6. It moves all of them together and changes no ranking of single-field items.
     documents : mapping of field to array-like (n, dim), optional
         Rows of the fields, as a background to draw others from; the pairs' own documents by
         default. 1,000 are used at most.
@@ -101,16 +102,20 @@ def calibrate(
     >>> found["text", "image"].probability([0.2, 0.6, 0.9]).round(2).tolist()
     [0.0, 0.2, 0.98]
     """
-    if method != "auto" and method not in CALIBRATIONS:
+    if not isinstance(method, str) or method not in ("auto", *CALIBRATIONS):
         raise InvalidArgument(
             f"method is {method!r}: choose one of auto, {', '.join(CALIBRATIONS)}"
         )
-    if isinstance(prior, bool) or not isinstance(prior, (int, float)) or not 0.0 < prior < 1.0:
+    number = isinstance(prior, (int, float, np.number)) and not isinstance(prior, bool)
+    if not number or not LEAST_PRIOR <= prior <= 1.0 - LEAST_PRIOR:
         raise InvalidArgument(
-            f"prior is {prior!r}: give the share of relevant rows, between 0 and 1"
+            f"prior is {prior!r}: give the share of relevant rows, between 0 and 1 and at least "
+            f"{LEAST_PRIOR:g} away from both"
         )
-    whole("negatives", negatives)
-    whole("folds", folds, 2)
+    if background is not None and not isinstance(background, (bool, np.bool_)):
+        raise InvalidArgument(f"background is {background!r}: give True, False or None")
+    prior, negatives = float(prior), whole("negatives", negatives)
+    folds, seed = whole("folds", folds, 2), whole("seed", seed, 0)
     pools = draw_pools(
         _checked("pairs", pairs, "(queries, documents)") if pairs or not labels else {},
         documents or {},
