@@ -137,12 +137,14 @@ def as_array(what: str, given: npt.ArrayLike) -> npt.NDArray[Any]:
     Raises
     ------
     InvalidVector
-        When the rows differ in length, or hold something else than real numbers.
+        When the rows differ in length, hold something else than real numbers, or are masked.
     """
     try:
         array = np.asarray(given)
     except (ValueError, TypeError) as error:
         raise InvalidVector(f"{what} is no array: rows of unequal length ({error})") from error
+    if np.ma.is_masked(given):  # asarray would bring back what was masked
+        raise InvalidVector(f"{what} has masked entries: fill them, or leave their rows out")
     if array.dtype.kind not in "fiu":
         raise InvalidVector(f"{what} has dtype {array.dtype}: give real numbers, float32 at best")
     return array

@@ -282,6 +282,12 @@ BAD_SEARCHES: list[tuple[str, dict[str, Any], type[Exception], str]] = [
         InvalidVector,
         r"vectors\['clip'\] is no array: rows of unequal length",
     ),
+    (
+        "query masked",
+        {"vectors": {"clip": np.ma.masked_array(Q, Q > 0)}},
+        InvalidVector,
+        r"vectors\['clip'\] has masked entries",
+    ),
     ("query words", {"vectors": {"clip": ["a"] * 8}}, InvalidVector, "give real numbers"),
     ("weights number", {"vectors": {"clip": Q}, "weights": 0.5}, InvalidArgument, "is a float"),
     (

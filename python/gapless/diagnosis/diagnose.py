@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -153,6 +153,10 @@ def sample_arrays(
     modality_of = {name: name for name in rows} if modality_of is None else modality_of
     for what, given in (("modality_of", modality_of), ("keys", rows if keys is None else keys)):
         check_every(what, given, rows)
+    _check_alignments(alignments, fields)
+    wrong = [name for name in rows if not isinstance(modality_of[name], Hashable)]
+    if wrong:
+        raise InvalidArgument(f"the modality of field {wrong[0]!r} is no word: name it")
     owner = read_owners(rows, keys, paired)
     labels = read_labels(labels, owner)
     dim = next(iter(rows.values())).shape[1]
@@ -172,6 +176,19 @@ def sample_arrays(
         wanted,
     )
     return drawn, _notes(space, at, rows, seed)
+
+
+def _check_alignments(given: Any, names: Collection[str]) -> None:
+    if given is None:
+        return
+    if not isinstance(given, Mapping):
+        raise InvalidArgument(f"alignments is a {type(given).__name__}: give {{field: Alignment}}")
+    for name, alignment in given.items():
+        if name not in names or not isinstance(alignment, (_core.Alignment, type(None))):
+            raise InvalidArgument(
+                f"alignments has {alignment!r:.60} for {name!r}: give an Alignment for a field, "
+                f"of {', '.join(map(repr, names))}"
+            )
 
 
 def sample_fields(

@@ -117,6 +117,9 @@ def read_labels(
         )
     if not all(isinstance(name, str) for name in labels):
         _check_labels(labels.values())
+        wrong = [key for key in labels if not isinstance(key, (int, np.integer))]
+        if wrong:
+            raise InvalidArgument(f"labels has the key {wrong[0]!r:.60}: keys are integers")
         return labels
     found: dict[int, Hashable] = {}
     for name, given in labels.items():
@@ -124,6 +127,8 @@ def read_labels(
             raise InvalidArgument(
                 f"labels names the field {name!r}: there are {', '.join(map(repr, owner))}"
             )
+        if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+            raise InvalidArgument(f"the labels of {name!r} are {given!r:.60}: give one per row")
         several = given.tolist() if isinstance(given, np.ndarray) else list(given)
         _check_labels(several)
         if len(several) != len(owner[name]):
