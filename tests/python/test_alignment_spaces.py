@@ -170,3 +170,23 @@ def test_scores_across_spaces_are_calibrated_on_queries_of_the_space_that_asks(
         if there != DIM:
             with pytest.raises(gl.errors.InvalidVector, match=r"shape \(200, 8\): give \(n, 5\)"):
                 col.calibrate(positives={("text", "image"): (caption, ids)})
+
+
+@pytest.mark.parametrize("there", [8, 5])
+def test_a_modality_of_two_spaces_has_no_map_across(
+    tmp_path: Path, rng: np.random.Generator, there: int
+) -> None:
+    image, text = cones(rng)
+    schema = gl.Schema(
+        {"clip": gl.Space(DIM), "bge": gl.Space(there)},
+        {
+            "image": gl.Field("clip", "image", index="flat"),
+            "caption": gl.Field("clip", "text", index="flat"),
+            "body": gl.Field("bge", "text", index="flat"),
+        },
+    )
+    with gl.open(tmp_path / "c", schema) as col:
+        col.upsert(range(60), {"image": image, "caption": text, "body": text[:, :there]})
+        with pytest.raises(InvalidArgument, match=r"'text' live in the spaces \['clip', 'bge'\]"):
+            col.align("ridge", fields=["image", "caption", "body"], tolerance=10)
+        assert col.alignments() == []

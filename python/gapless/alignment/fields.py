@@ -136,10 +136,10 @@ def estimate(
             moments=moments,
             several_dims=method in FITTED,
         )
+        if len(_spaces(schema, group)) > 1:  # refuses what no map could be fitted on
+            bridges |= _bridges(schema, group, sample)
         results.append(judge(method, sample, tolerance=tolerance))
         sums |= dict.fromkeys(group, sample)
-        if len(_spaces(schema, group)) > 1:
-            bridges |= _bridges(schema, group, sample)
     return Estimate(
         _joined(method, results),
         {
