@@ -296,7 +296,7 @@ def test_an_alignment_of_the_first_release_is_read(
         assert col.alignment is not None
         assert (col.alignment.validation, col.alignment.findings) == (None, ())
         assert told(col, text[0]) == before
-        assert [d.distance for d in col.drift()] == [None, None]
+        assert [(d.distance, d.added) for d in col.drift()] == [(None, None)] * 2
 
 
 @pytest.mark.parametrize("details", ["{", "[]", '{"rows": 3, "query_rows": {}}', "{}"])

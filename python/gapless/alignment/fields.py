@@ -60,9 +60,10 @@ class FieldDrift:
     field : str
     distance : float or None
         ‖mean then - mean now‖ of the unit rows; None when an older release did not keep the mean,
-        or the field is empty.
-    added : float
-        Share of the present rows whose item came later.
+        or the field has fewer than 2 rows.
+    added : float or None
+        Share of the present rows whose item came later; None when an older release did not keep
+        which those are.
     rows_then, rows : int
     finding : Finding or None
         ``DRIFTED`` above a distance of 0.1.
@@ -70,7 +71,7 @@ class FieldDrift:
 
     field: str
     distance: float | None
-    added: float
+    added: float | None
     rows_then: int
     rows: int
     finding: Finding | None
@@ -162,7 +163,8 @@ def drift_of(
 ) -> FieldDrift:
     """Compare the mean of a field's present rows with that at the time of an alignment."""
     keys = np.asarray(index.ids())
-    added = float((keys >= next_key).mean()) if len(keys) else 0.0
+    later = float((keys >= next_key).mean()) if len(keys) else 0.0
+    added = later if next_key else None
     distance, finding = None, None
     if then is not None and now.count >= 2:
         distance = float(np.linalg.norm(now.mean - np.asarray(then)))
@@ -170,7 +172,7 @@ def drift_of(
             finding = Finding(
                 "DRIFTED",
                 f"The mean of field {field!r} has moved by {distance:.3f} since the active "
-                f"alignment was estimated; {added:.0%} of its rows came later.",
+                f"alignment was estimated; {later:.0%} of its rows came later.",
                 "Call align() again, which makes a new version.",
             )
     return FieldDrift(field, distance, added, rows_then, len(keys), finding)
