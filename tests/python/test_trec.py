@@ -126,6 +126,18 @@ def test_what_cannot_be_written_leaves_the_file_alone(
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_paths_of_other_forms(tmp_path: Path) -> None:
+    wrong: Any
+    for wrong in (None, 5, ["run.txt"]):
+        with pytest.raises(InvalidArgument, match="give the name of a file"):
+            trec.read_run(wrong)
+        with pytest.raises(InvalidArgument, match="give the name of a file"):
+            trec.write_run(wrong, {"q": {"a": 1.0}})
+    in_bytes: Any = str(tmp_path / "run.gz").encode()
+    trec.write_run(in_bytes, {"q": {"a": 1.0}})
+    assert trec.read_run(in_bytes) == {"q": {"a": 1.0}}
+
+
 def test_groups(tmp_path: Path) -> None:
     (tmp_path / "groups").write_text("q1 text->image\nq2 text->text\n")
     assert trec.read_groups(tmp_path / "groups") == {"q1": "text->image", "q2": "text->text"}

@@ -128,8 +128,8 @@ def _lines(
     path: str | os.PathLike[str], width: int, what: str
 ) -> Iterator[tuple[str, list[bytes]]]:
     """Yield where each line stands and its columns; blank lines are passed over."""
-    name, number, empty = os.fspath(path), 0, True
-    with gzip.open(name, "rb") if _compressed(path) else Path(name).open("rb") as file:
+    name, number, empty = _name(path), 0, True
+    with gzip.open(name, "rb") if _compressed(name) else Path(name).open("rb") as file:
         while True:
             number += 1
             place = f"line {number} of {name}"
@@ -168,8 +168,15 @@ def _shown(raw: bytes) -> str:
     return repr(raw[:60].decode("utf-8", "replace"))
 
 
-def _compressed(path: str | os.PathLike[str]) -> bool:
-    return os.fspath(path).endswith(".gz")
+def _name(path: str | os.PathLike[str]) -> str:
+    try:
+        return os.fsdecode(path)
+    except TypeError:
+        raise InvalidArgument(f"path is {path!r:.60}: give the name of a file") from None
+
+
+def _compressed(name: str) -> bool:
+    return name.endswith(".gz")
 
 
 def _word(value: Id, what: str) -> str:
@@ -204,9 +211,9 @@ def _written(value: float, name: str, item: str) -> str:
 def _write(path: str | os.PathLike[str], lines: list[str]) -> None:
     if not lines:
         raise InvalidArgument("there is nothing to write: give at least one line")
-    target = Path(path)
+    target = Path(_name(path))
     content = "".join(lines).encode()
-    if _compressed(path):
+    if _compressed(target.name):
         content = gzip.compress(content, mtime=0)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
