@@ -74,6 +74,8 @@ ROWS = np.ones((2, 4))
         ({"pairs": [("a", "b")]}, "give pairs of keys"),
         ({"fields": {"image": np.ma.masked_less(ROWS, 2)}}, "field 'image' has masked entries"),
         ({"modality_of": {"image": ["photo"]}}, "modality of field 'image' is no word"),
+        ({"alignments": {"image": gl.Alignment(offset=np.ones(3))}}, "is not for vectors of dim 4"),
+        ({"alignments": {"image": gl.Alignment(linear=np.eye(3))}}, "is not for vectors of dim 4"),
         ({"alignments": [1]}, "alignments is a list"),
         ({"alignments": {"image": 5}}, "alignments has 5 for 'image'"),
         ({"alignments": {"imgae": None}}, "for 'imgae': give an Alignment for a field"),

@@ -153,7 +153,7 @@ def sample_arrays(
     modality_of = {name: name for name in rows} if modality_of is None else modality_of
     for what, given in (("modality_of", modality_of), ("keys", rows if keys is None else keys)):
         check_every(what, given, rows)
-    _check_alignments(alignments, fields)
+    _check_alignments(alignments, fields, next(iter(rows.values())).shape[1])
     wrong = [name for name in rows if not isinstance(modality_of[name], Hashable)]
     if wrong:
         raise InvalidArgument(f"the modality of field {wrong[0]!r} is no word: name it")
@@ -178,7 +178,7 @@ def sample_arrays(
     return drawn, _notes(space, at, rows, seed)
 
 
-def _check_alignments(given: Any, names: Collection[str]) -> None:
+def _check_alignments(given: Any, names: Collection[str], dim: int) -> None:
     if given is None:
         return
     if not isinstance(given, Mapping):
@@ -189,6 +189,19 @@ def _check_alignments(given: Any, names: Collection[str]) -> None:
                 f"alignments has {alignment!r:.60} for {name!r}: give an Alignment for a field, "
                 f"of {', '.join(map(repr, names))}"
             )
+        for offset, linear in _maps(alignment):
+            into, out = (dim, dim) if linear is None else linear.shape[::-1]
+            if into != dim or (offset is not None and len(offset) != out):
+                raise InvalidArgument(
+                    f"the alignment of {name!r} is not for vectors of dim {dim}: fit it anew"
+                )
+
+
+def _maps(alignment: _core.Alignment | None) -> list[tuple[Any, Any]]:
+    """Offset and linear map of documents, and of the queries of each modality."""
+    if alignment is None:
+        return []
+    return [(alignment.offset, alignment.linear), *(alignment.query or {}).values()]
 
 
 def sample_fields(
