@@ -89,9 +89,10 @@ def contrast(
     InvalidArgument
         For other shapes, a row without a right answer, or an ignored one.
     """
-    z: Float64 = np.asarray(logits, np.float64)
-    right: Mask = np.asarray(positive, np.bool_)
-    out: Mask = np.zeros(z.shape, np.bool_) if ignored is None else np.asarray(ignored, np.bool_)
+    z: Float64 = as_array("the array of logits", logits).astype(np.float64)
+    right = _places("positive", positive).astype(np.bool_)
+    given = np.zeros(z.shape, np.bool_) if ignored is None else _places("ignored", ignored)
+    out: Mask = given.astype(np.bool_)
     if z.ndim != 2 or not z.size or right.shape != z.shape or out.shape != z.shape:
         raise InvalidArgument(
             f"logits have shape {z.shape}, positive {right.shape} and ignored {out.shape}: "
@@ -330,13 +331,20 @@ def _mask(given: bool | npt.ArrayLike, left: Float64, right: Float64) -> Mask:
     n = len(left)
     if isinstance(given, (bool, np.bool_)):
         return _duplicates(left, right) if given else np.zeros((n, n), np.bool_)
-    mask = np.asarray(given)
+    mask = _places("mask_duplicates", given)
     if mask.dtype != np.bool_ or mask.shape != (n, n) or mask.diagonal().any():
         raise InvalidArgument(
             f"mask_duplicates is {mask.dtype} of shape {mask.shape}: give True, False, or bool "
             f"({n}, {n}) with a diagonal of False"
         )
     return mask
+
+
+def _places(what: str, given: npt.ArrayLike) -> npt.NDArray[Any]:
+    try:
+        return np.asarray(given)
+    except ValueError as error:
+        raise InvalidArgument(f"{what} is no array: rows of unequal length ({error})") from error
 
 
 def _number(what: str, value: object, low: float) -> float:

@@ -301,6 +301,13 @@ def test_bad_input_says_what_was_wanted() -> None:
         (lambda: siglip(np.empty((0, 3)), np.empty((0, 3))), InvalidVector, "at least 1"),
         (lambda: infonce(eye, eye, mask_duplicates=eye > 0), InvalidArgument, "diagonal of False"),
         (lambda: infonce(eye, eye, mask_duplicates=eye), InvalidArgument, "is float64 of shape"),
+        (
+            lambda: infonce(eye, eye, mask_duplicates=[[True], []]),
+            InvalidArgument,
+            "mask_duplicates is no array",
+        ),
+        (lambda: contrast([[1.0], [1.0, 2.0]], eye), InvalidVector, "logits is no array"),
+        (lambda: contrast(eye, [[True], []]), InvalidArgument, "positive is no array"),
         (lambda: contrast(eye, eye[:2]), InvalidArgument, r"positive \(2, 3\)"),
         (lambda: contrast(eye, eye > 1), InvalidArgument, "no right answer"),
         (lambda: contrast(eye, eye, eye), InvalidArgument, "one that is ignored"),
