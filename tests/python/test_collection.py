@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import doctest
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,6 @@ import pytest
 
 import gapless as gl
 from collection_kit import DIM, eye, two_space_schema
-from gapless import collection
-from gapless import schema as schema_module
-from gapless.alignment import align as alignment
 from gapless.collection import Collection
 from gapless.errors import (
     InvalidArgument,
@@ -21,13 +17,6 @@ from gapless.errors import (
 )
 
 # -- writing and reading back -------------------------------------------------------------------
-
-
-def test_the_examples_in_the_docstrings_run() -> None:
-    for module in (collection, schema_module, alignment):
-        found = doctest.testmod(module)
-        assert found.attempted > 0
-        assert found.failed == 0
 
 
 def test_upsert_and_get(col: Collection) -> None:
