@@ -23,6 +23,7 @@ from .errors import (
     SpaceMismatch,
     UnknownField,
 )
+from .index_rows import present
 from .mixed_documents import check_mix, mix
 from .results import Contribution
 from .schema import Schema
@@ -33,6 +34,7 @@ __all__ = ["FUSIONS", "Plan", "choose_fusion", "plan", "run"]
 DEPTH = 100  # rows that each field retrieves, or as many as are wanted
 MIN_COHORT = 10  # rows of a field below which "auto" does not trust their mean and deviation
 COMBINES = ("max", "noisy_or", "mean_logit")
+TRIES = 20  # searches that a writer empties under; every one finds fields as they are then
 WEIGHTS = (1e-6, 1e6)  # what lies beyond is as good as 0, and sums of it overflow
 FUSIONS = ("rrf", "convex", "minmax", "zscore", "cohort", "calibrated", "combmax", "alpha_mix")
 
@@ -211,16 +213,19 @@ def run(
     maps: Mapping[str, _core.Alignment] | None = None,
     calibration: CalibrationResult | None = None,
     combine: str = "mean_logit",
+    tries: int = TRIES,
 ) -> tuple[list[float], list[int], list[tuple[Contribution, ...]]]:
     """Search and fuse every route in one native call: scores, keys and contributions.
 
-    Fields may empty meanwhile; those that were empty when `method` was chosen are left out already.
+    Fields may empty meanwhile; those that were empty when `method` was chosen are left out already,
+    and where a background sample has gone in between, another one is drawn, up to `tries` times.
     With `maps`, those of an alignment that the indexes are not under, every row is scored anew.
     `combine` says how calibrated probabilities of an item's fields become one; by the mean of
     their log-odds, items that fill two fields and items that fill one compare best (on CLIP).
     """
     if not isinstance(combine, str) or combine not in COMBINES:
         raise InvalidArgument(f"combine is {combine!r}; use one of {', '.join(COMBINES)}")
+    again = (question, indexes, cohorts, limit, method, ef, maps, calibration, combine, tries - 1)
     question = question.filled(indexes)
     routes, names = question.routes, question.fields
     if not routes:
@@ -247,25 +252,31 @@ def run(
             for name in names
         }
         indexes = candidates_under(maps, asked, indexes, depth, background)
-    fused = _core.search_fields(
-        [
-            _core.FieldSearch(
-                indexes[name],
-                part.vector,
-                weight=weight,
-                ef=ef if isinstance(indexes[name], _core.HnswIndex) else None,
-                query_modality=part.modality,
-                cohort=background.get(name),
-                calibration=map_,
-                field=name,
-            )
-            for (part, name, weight), map_ in zip(routes, asking, strict=True)
-        ],
-        depth * len(routes) if mixing else limit,
-        method="combmax" if mixing else method,
-        depth=depth,
-        combine=combine,
-    )
+    searches = [
+        _core.FieldSearch(
+            indexes[name],
+            part.vector,
+            weight=weight,
+            ef=ef if isinstance(indexes[name], _core.HnswIndex) else None,
+            query_modality=part.modality,
+            cohort=background.get(name),
+            calibration=map_,
+            field=name,
+        )
+        for (part, name, weight), map_ in zip(routes, asking, strict=True)
+    ]
+    try:
+        fused = _core.search_fields(
+            searches,
+            depth * len(routes) if mixing else limit,
+            method="combmax" if mixing else method,
+            depth=depth,
+            combine=combine,
+        )
+    except InvalidArgument:
+        if tries and any(_lost(indexes[name], keys) for name, keys in background.items()):
+            return run(*again)
+        raise
     told = method == "calibrated"
     found = mix(fused, routes, indexes, limit) if mixing else fused
     ranks, raw, normalised = found.ranks.tolist(), found.raw.tolist(), found.normalised.tolist()
@@ -286,6 +297,11 @@ def run(
         for i in range(len(ranks))
     ]
     return found.scores.tolist(), found.ids.tolist(), parts
+
+
+def _lost(index: Index, keys: npt.NDArray[np.int64]) -> bool:
+    """Whether rows of a sample have been removed, or there were none to draw from."""
+    return not len(keys) or not present(index, keys).all()
 
 
 def _uncalibrated(missing: list[PairType], calibration: CalibrationResult | None) -> str:

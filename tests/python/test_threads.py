@@ -177,3 +177,33 @@ def test_fields_that_fill_or_empty_while_a_search_runs(
         )
         assert len(hits) == (0 if change == "empty" else 60)
         assert np.isfinite(hits.scores).all()
+
+
+@pytest.mark.parametrize("fusion", ["cohort", "calibrated"])
+def test_a_background_that_goes_while_a_search_runs_is_drawn_anew(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, fusion: str
+) -> None:
+    rows = rng.normal(size=(60, DIM))
+    sample, drawn = Cohorts.of, []
+    with gl.open(tmp_path / "c", mixed_schema()) as col:
+        col.upsert(range(60), {"image": rows, "caption": rows + rng.normal(size=(60, DIM))})
+        col.calibrate(background=True)
+
+        def meanwhile(cohorts: Cohorts, field: str, index: Index) -> Any:
+            found = sample(cohorts, field, index)
+            drawn.append(field)
+            if len(drawn) == 1:  # every row of the sample goes; others come
+                col.remove(list(range(60)))
+                col.upsert(range(100, 160), {"image": rows})
+            return found
+
+        monkeypatch.setattr(Cohorts, "of", meanwhile)
+        ask = {"vectors": {"clip": rows[3]}, "modality": "text", "fields": ["image"], "limit": 60}
+        hits = col.search(**ask, fusion=fusion)
+        assert sorted(hits.ids) == list(range(100, 160))
+        assert np.isfinite(hits.scores).all()
+        assert len(drawn) == 2
+        monkeypatch.undo()
+        col.remove(list(range(101, 160)))  # what is refused for good is not tried again
+        with pytest.raises(InvalidArgument, match="needs at least 2"):
+            col.search(**ask, fusion=fusion)
