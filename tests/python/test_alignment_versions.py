@@ -7,40 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 import gapless as gl
+from alignment_kit import Rows, cones, schema_of, unit
 from gapless.alignment.align import align_rows, read_pairs
 from gapless.alignment.maps import METHODS, fit
 from gapless.alignment.samples import sum_up
 from gapless.collection import Collection
 from gapless.errors import AlignmentRefused, CorruptFile, InvalidArgument, UnknownId
 
-DIM = 8
 MODALITY = {"image": "image", "caption": "text"}
-Rows = npt.NDArray[np.float64]
-
-
-def unit(x: Rows) -> Rows:
-    return x / np.linalg.norm(x, axis=-1, keepdims=True)
-
-
-def schema_of(index: str = "flat") -> gl.Schema:
-    return gl.Schema(
-        {"clip": gl.Space(DIM)},
-        {
-            "image": gl.Field("clip", "image", index=index),
-            "caption": gl.Field("clip", "text", index=index),
-        },
-    )
-
-
-def cones(rng: np.random.Generator, n: int = 60) -> tuple[Rows, Rows]:
-    """Images and captions of the same n meanings, in two cones far apart."""
-    meaning = rng.normal(size=(n, DIM))
-    away = np.eye(DIM)[:2] * 4
-    return meaning + away[0], meaning + 0.2 * rng.normal(size=(n, DIM)) + away[1]
 
 
 def told(col: Collection, q: Rows, **ask: Any) -> list[Any]:
