@@ -17,7 +17,7 @@ from gapless.mining.mine import mine_hard_negatives
 from gapless.models.cards import model_card
 from gapless.models.choice import recommend_model
 from gapless.models.scores import measure_card
-from gapless.results import Hit, Hits
+from gapless.results.hits import Hit, Hits
 from gapless.schema import Field, Schema, Space
 
 __all__ = [

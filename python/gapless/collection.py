@@ -16,12 +16,12 @@ from .batch import ItemId, read_batch, read_id
 from .calibration.samples import type_name
 from .collection_gap import GapMethods
 from .collection_search import SearchMethods
-from .encoders import Encoders
 from .errors import InvalidArgument, UnknownId
 from .folder import folder_path
 from .index_rows import labels, present
 from .item_keys import keys_of, listed_ids
-from .results import Item
+from .query.encoders import Encoders
+from .results.hits import Item
 from .schema import Schema
 from .storage import CheckpointPolicy, Storage
 

@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from .batch import whole
 from .calibration.thresholds import MinScore, check_confidence, check_score, reaches
-from .encoders import Encoders
-from .query import choose_fusion, plan, run
-from .results import HitRow, Hits
+from .query.encoders import Encoders
+from .query.plan import choose_fusion, plan, run
+from .results.hits import HitRow, Hits
 from .storage import Storage
 
 __all__ = ["SearchMethods"]

@@ -15,7 +15,6 @@ import gapless as gl
 from gapless.calibration.calibrate import calibrate
 from gapless.catalog import FILE_NAME
 from gapless.collection import Collection
-from gapless.encoders import Part
 from gapless.errors import (
     CorruptFile,
     InvalidArgument,
@@ -24,7 +23,8 @@ from gapless.errors import (
     UnknownField,
     UnknownId,
 )
-from gapless.query import Plan, run
+from gapless.query.encoders import Part
+from gapless.query.plan import Plan, run
 
 SIZE = 24
 Rows = NDArray[np.float64]

@@ -12,7 +12,7 @@ import pytest
 import gapless as gl
 from gapless.collection import Collection
 from gapless.errors import InvalidArgument, InvalidVector
-from gapless.query import FUSIONS
+from gapless.query.plan import FUSIONS
 
 DIM = 8
 RNG = np.random.default_rng(0)

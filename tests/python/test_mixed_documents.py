@@ -106,8 +106,8 @@ def test_raw_mixes_the_rows_themselves(tmp_path: Path, rng: np.random.Generator)
 
 def test_the_parts_of_a_query_count_alike(tmp_path: Path, rng: np.random.Generator) -> None:
     """Two equal query vectors say what one says; that needs an encoder, so a plan is made here."""
-    from gapless.encoders import Part
-    from gapless.query import Plan, run
+    from gapless.query.encoders import Part
+    from gapless.query.plan import Plan, run
 
     col, _, _ = filled(tmp_path / "c", rng)
     storage = col._storage

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gapless.results import Contribution, HitRow, Hits
+from gapless.results.hits import Contribution, HitRow, Hits
 
 TEXT_TO_IMAGE = Contribution("text", "image", 1, 0.31, 2.5, 1.0)
 TEXT_TO_CAPTION = Contribution("text", "caption", 4, 0.8, 1.5, 2.0)

@@ -9,8 +9,8 @@ from typing import TypeAlias
 import numpy as np
 
 from ..errors import InvalidArgument
-from ..query import Plan
-from ..results import Contribution
+from ..query.plan import Plan
+from ..results.hits import Contribution
 from ..schema import Schema
 from .result import CalibrationResult
 from .samples import PairType, type_name

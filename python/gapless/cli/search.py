@@ -14,7 +14,7 @@ from gapless.cli.console import print_json, screen
 from gapless.cli.opening import open_existing
 
 if TYPE_CHECKING:
-    from gapless.results import Hits
+    from gapless.results.hits import Hits
 
 __all__ = ["search"]
 

@@ -13,7 +13,7 @@ from gapless.encode import load_encoder
 
 if TYPE_CHECKING:
     from gapless.collection import Collection
-    from gapless.results import Hits
+    from gapless.results.hits import Hits
 
 __all__ = ["Answer", "Found", "ask_all"]
 

@@ -10,24 +10,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import _core
-from .alignment.versions import AlignmentVersion, home_of
-from .alignment.view import candidates_under
-from .batch import known_fields
-from .calibration.result import FEW_PAIRS, CalibrationResult
-from .calibration.samples import PairType, type_name
-from .cohorts import Cohorts
-from .encoders import Encoders, Part, one_row
-from .errors import (
+from .. import _core
+from ..alignment.versions import AlignmentVersion, home_of
+from ..alignment.view import candidates_under
+from ..batch import known_fields
+from ..calibration.result import FEW_PAIRS, CalibrationResult
+from ..calibration.samples import PairType, type_name
+from ..cohorts import Cohorts
+from ..errors import (
     InvalidArgument,
     SpaceMismatch,
     UnknownField,
 )
-from .index_rows import present
+from ..index_rows import present
+from ..results.hits import Contribution
+from ..schema import Schema
+from ..segments import Index
+from .encoders import Encoders, Part, one_row
 from .mixed_documents import check_mix, mix
-from .results import Contribution
-from .schema import Schema
-from .segments import Index
 
 __all__ = ["FUSIONS", "Plan", "choose_fusion", "plan", "run"]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
-from .table import columns
+from ..table import columns
 
 __all__ = ["Contribution", "Hit", "Hits", "Item"]
 

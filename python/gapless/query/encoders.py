@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .batch import as_array, as_matrix
-from .errors import InvalidArgument, InvalidVector, MissingModelFile, SchemaMismatch
-from .schema import Schema
+from ..batch import as_array, as_matrix
+from ..errors import InvalidArgument, InvalidVector, MissingModelFile, SchemaMismatch
+from ..schema import Schema
 
 __all__ = ["Encoders", "Part", "one_row"]
 
@@ -81,7 +81,7 @@ class Encoders:
         with self._lock:
             encoder = self._loaded.get((space, modality))
             if encoder is None and spec.encoder is not None:
-                from .encode import load_encoder
+                from ..encode import load_encoder
 
                 encoder = load_encoder(spec.encoder, modality)
                 if encoder.dim != spec.dim:
@@ -96,9 +96,9 @@ class Encoders:
 
 def _is_for_another(encoder: str | None, modality: str) -> bool:
     """Whether the model has no graph for `modality`, and has one for another."""
-    from .encode import model_folder
-    from .encode.folder import GRAPH_STEMS, ModelFolder
-    from .encode.session import Graph
+    from ..encode import model_folder
+    from ..encode.folder import GRAPH_STEMS, ModelFolder
+    from ..encode.session import Graph
 
     folder = ModelFolder(model_folder(str(encoder)))
     graphs = {}

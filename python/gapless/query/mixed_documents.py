@@ -9,12 +9,12 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from . import _core
-from .alignment.rows import MIN_NORM
+from .. import _core
+from ..alignment.rows import MIN_NORM
+from ..errors import InvalidArgument, SpaceMismatch, UnknownId
+from ..index_rows import present
+from ..segments import Index
 from .encoders import Part
-from .errors import InvalidArgument, SpaceMismatch, UnknownId
-from .index_rows import present
-from .segments import Index
 
 __all__ = ["MixedHits", "check_mix", "mix"]
 
