@@ -7,29 +7,20 @@ import os
 import sqlite3
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 
-from . import _core
-from .alignment.fields import Estimate
 from .alignment.sums import RunningSums
-from .alignment.versions import (
-    AlignmentVersion,
-    active_alignment,
-    alignment_versions,
-    dump_alignment,
-    stored_alignment,
-)
-from .batch import Batch
-from .calibration.result import CalibrationResult
+from .alignment.versions import active_alignment
+from .batch import Batch, ItemId
 from .calibration.stored import Calibrations
 from .catalog import Catalog, ItemRow, check_durability
 from .checkpoints import CheckpointPolicy
-from .cohorts import Cohorts, draw
+from .cohorts import Cohorts
 from .errors import GaplessError, InvalidArgument, StorageError
 from .folder import LOCK_NAME, prepare_folder
 from .index_rows import labels, present, put, replay
+from .item_keys import KnownIds
 from .locking import FileLock, SharedLock
 from .schema import Schema
 from .segments import (
@@ -40,16 +31,21 @@ from .segments import (
     remove_unnamed,
     write_segment,
 )
+from .storage_gap import GapStorage
 
 __all__ = ["CheckpointPolicy", "Storage"]
 
 
-class Storage:
+class Storage(GapStorage):
     """Catalogue, indexes and locks of one open collection.
 
     `writing` is held by whoever changes something, `swapping` (shared) by whoever needs the
     indexes to stay under one alignment. Methods that write expect checked arguments and take
     `writing` themselves; it is reentrant, so that a caller can look and write in one step.
+
+    `version` grows with every write, and `metadata_version` with every one that changes which
+    items there are, their metadata or their uris. Both grow once the write can be seen whole: what
+    was computed since a version was read is at least as new as that version.
     """
 
     def __init__(
@@ -62,6 +58,8 @@ class Storage:
         self._catalog: Catalog | None = None
         self._lock: FileLock | None = None
         self._behind = False
+        self.version = self.metadata_version = 0
+        self._known = KnownIds()
         self._pid = os.getpid()
         check_durability(durability)
         prepare_folder(path, schema)
@@ -155,8 +153,10 @@ class Storage:
 
     # -- writing ------------------------------------------------------------------------------
 
-    def _commit(self, write: Callable[[Catalog], None], follow: Callable[[], None]) -> None:
-        """Commit what `write` does, then let the memory `follow`.
+    def _commit(
+        self, write: Callable[[Catalog], None], follow: Callable[[], None], metadata: bool = False
+    ) -> None:
+        """Commit what `write` does, then let the memory `follow`; say whether `metadata` changes.
 
         Should the memory not follow (no memory left, an interrupt), the catalogue is right and
         this object is behind it: further writes are refused until the collection is opened again.
@@ -176,7 +176,11 @@ class Storage:
         except Exception:
             self._behind = False  # rolled back
             raise
-        follow()
+        try:
+            follow()
+        finally:  # committed, whatever becomes of the memory
+            self.version += 1
+            self.metadata_version += metadata
         self._behind = False
         self.cohorts.touch()
         self.cohorts.saved(cohorts)
@@ -213,6 +217,7 @@ class Storage:
                     catalog.add_pending(field, keys, matrix)
 
             def follow() -> None:
+                self._known.put((row[0], row[1]) for row in rows)
                 size = sum(matrix.nbytes for matrix in batch.vectors.values())
                 catalog.recount_pending(len(keys) * len(batch.vectors), size)
                 self.count += known.count(None)
@@ -221,7 +226,8 @@ class Storage:
                     put(self.indexes[field], labels(keys), matrix)
                     self.sums.enter(field, labels(keys))
 
-            self._commit(write, follow)
+            told = [*batch.metadata, *batch.uris]
+            self._commit(write, follow, None in known or any(v is not None for v in told))
             self._checkpoint_if_due()
 
     def remove(self, keys: list[int]) -> None:
@@ -236,6 +242,7 @@ class Storage:
                     catalog.add_pending(field, gone.tolist(), None)
 
             def follow() -> None:
+                self._known.forget(keys)
                 self.live().recount_pending(sum(map(len, filled.values())), 0)
                 self.count -= len(keys)
                 for field, gone in filled.items():
@@ -244,109 +251,12 @@ class Storage:
                         self.indexes[field].remove(gone)
                 self.cohorts.forget(keys)
 
-            self._commit(write, follow)
+            self._commit(write, follow, metadata=True)
             self._checkpoint_if_due()
 
-    def align(self, estimate: Estimate) -> None:
-        """Store an alignment as a new version and score with it."""
-        with self.writing:
-            result, maps = estimate.result, estimate.result.maps
-            samples = {field: draw(self.indexes[field]) for field in maps}
-            fresh = AlignmentVersion(
-                version=0,
-                method=result.method,
-                active=True,
-                rows={field: len(self.indexes[field]) for field in maps},
-                query_rows=estimate.query_rows,
-                validation=result.validation,
-                findings=result.findings,
-                means=estimate.means,
-                next_key=self.live().next_key(),
-                bridges=estimate.bridges,
-            )
-            version = 0
-
-            def write(catalog: Catalog) -> None:
-                nonlocal version
-                blobs = {field: dump_alignment(value) for field, value in maps.items()}
-                version = catalog.add_alignment(result.method, fresh.details(), blobs)
-                catalog.put_cohorts(samples)
-
-            def follow() -> None:
-                self.cohorts.install(samples)
-                self._swap(replace(fresh, version=version), maps)
-
-            self._commit(write, follow)
-
-    @contextlib.contextmanager
-    def scoring(
-        self, alignment: int | str | None
-    ) -> Iterator[tuple[AlignmentVersion | None, Mapping[str, _core.Alignment], bool]]:
-        """Hold still what a search under an alignment reads.
-
-        Yields the alignment, its maps, and whether it is another than the one the indexes are
-        under; rows stay where they are in that case. None means the active one.
-
-        Raises
-        ------
-        InvalidArgument
-            When there is none of that version.
-        """
-        if alignment is None:
-            with self.swapping.shared():
-                yield self.alignment, self.maps, False
-            return
-        with self.writing:
-            version: AlignmentVersion | None = None
-            maps: Mapping[str, _core.Alignment] = {}
-            if not isinstance(alignment, str) or alignment != "raw":
-                version, maps = stored_alignment(self.live(), alignment)
-            active = None if self.alignment is None else self.alignment.version
-            if (None if version is None else version.version) == active:
-                yield self.alignment, self.maps, False
-            else:
-                yield version, maps, True
-
-    def realign(self, version: int | str) -> None:
-        """Score with a stored alignment again.
-
-        Raises
-        ------
-        InvalidArgument
-            When there is none of that version.
-        """
-        with self.writing:
-            stored, maps = stored_alignment(self.live(), version)
-            self._commit(
-                lambda catalog: catalog.activate_alignment(stored.version),
-                lambda: self._swap(replace(stored, active=True), maps),
-            )
-
-    def alignments(self) -> list[AlignmentVersion]:
-        """Every alignment there has been, oldest first."""
-        return alignment_versions(self.live())
-
-    def calibrate(self, result: CalibrationResult | None) -> None:
-        """Store what the active alignment's scores are calibrated to, and use it."""
-        with self.writing:
-            active = self.alignment
-            self._commit(
-                lambda _: self.calibrations.write(active, result),
-                lambda: self.calibrations.wrote(active, result),
-            )
-
-    def unalign(self) -> None:
-        """Score with plain cosines again."""
-        with self.writing:
-            self._commit(
-                lambda catalog: catalog.deactivate_alignment(), lambda: self._swap(None, {})
-            )
-
-    def _swap(self, active: AlignmentVersion | None, maps: Mapping[str, _core.Alignment]) -> None:
-        with self.swapping.exclusive():
-            for field, index in self.indexes.items():
-                index.set_alignment(maps.get(field))
-            self.maps, self.alignment = dict(maps), active
+    def ids_of(self, keys: list[int]) -> list[ItemId | None]:
+        """Id of each key; None where the item is not there, such as one removed meanwhile."""
+        return self._known.ids_of(keys, self.live)
 
     # -- checkpoints --------------------------------------------------------------------------
 
