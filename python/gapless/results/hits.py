@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, overload
 
 from ..table import columns
@@ -88,7 +88,10 @@ class Item:
     fields : tuple of str
         The fields that the item fills, in schema order.
     vectors : mapping of str to ndarray
-        Its unit vectors, (dim,) float32 by field, when they were asked for; else empty.
+        Its unit vectors by field, when they were asked for; else empty: (dim,) float32, and
+        (rows, dim) for a field that takes several rows per item.
+    spans : mapping of str to list
+        Of the fields with spans, one (start, end) or None for each of its rows.
     """
 
     id: str | int
@@ -96,6 +99,7 @@ class Item:
     uri: str | None
     fields: tuple[str, ...]
     vectors: Mapping[str, Any]
+    spans: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
