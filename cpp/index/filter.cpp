@@ -7,6 +7,7 @@ namespace gapless {
 
 bool Filter::allows(Label label) const {
   if (label < 0) return false;
+  if (items) label = item_of(label);
   if (kind == Kind::kLabels) return std::binary_search(labels.begin(), labels.end(), label);
   const auto byte = static_cast<std::size_t>(label / 8);
   return byte < bits.size() && ((bits[byte] >> (label % 8)) & 1);
@@ -16,8 +17,13 @@ SlotFilter::SlotFilter(const Filter& filter, const IndexView& view)
     : bits_((view.rows->capacity + 63) / 64, 0) {
   if (filter.kind == Filter::Kind::kLabels) {
     for (const Label label : filter.labels) {
-      const Slot slot = view.slot(label);
-      if (slot != kNoSlot) set(slot);
+      if (filter.items && (label < 0 || label > kItemMask)) continue;
+      for (Label ordinal = 0;; ++ordinal) {  // those of an item are numbered without holes
+        const Slot slot = view.slot(filter.items ? row_label(label, ordinal) : label);
+        if (slot == kNoSlot) break;
+        set(slot);
+        if (!filter.items) break;
+      }
     }
     return;
   }

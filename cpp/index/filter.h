@@ -16,6 +16,7 @@ struct Filter {
   Kind kind = Kind::kLabels;
   std::vector<Label> labels;  // ascending
   std::vector<std::uint8_t> bits;
+  bool items = false;  // names items, of which each allows all its rows
 
   bool allows(Label label) const;
 };
