@@ -15,6 +15,7 @@ void bind_kernels(pybind11::module_& module);
 void bind_alignment(pybind11::module_& module);
 void bind_index(pybind11::module_& module);
 void bind_calibration(pybind11::module_& module);
+void bind_fuse(pybind11::module_& module);
 void bind_query(pybind11::module_& module);
 
 // None, 1-d integers (ids) or 1-d uint8 (a packed bitset over ids).

@@ -8,5 +8,6 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   gapless::bindings::bind_alignment(module);
   gapless::bindings::bind_index(module);
   gapless::bindings::bind_calibration(module);
+  gapless::bindings::bind_fuse(module);
   gapless::bindings::bind_query(module);
 }
