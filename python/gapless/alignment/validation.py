@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from .. import _core
 from ..errors import AlignmentRefused, InvalidArgument
+from ..resampling import RESAMPLES, draws
 from ..table import columns
 from .rows import Float64, align_rows
 from .samples import PairSet
@@ -18,9 +19,7 @@ from .samples import PairSet
 __all__ = ["FOLDS", "RESAMPLES", "DirectionReport", "ValidationReport", "cross_validate"]
 
 FOLDS = 5
-RESAMPLES = 2_000
 SURE = 95.0  # per cent, of either bound
-BLOCK = 200  # resamples drawn at once
 
 Fitter = Callable[[PairSet, PairSet], Mapping[str, _core.Alignment]]
 
@@ -195,7 +194,7 @@ def cross_validate(
             ranks[way, :, held] = np.stack(_ranks(out, way, maps, modality_of), axis=1)
     sizes = np.bincount(fold)[fold].astype(np.float64)
     directions: list[DirectionReport] = []
-    resampled = _resample(groups, resamples, rng)
+    resampled = draws(groups, resamples, rng)
     drawn = resampled @ np.bincount(group).astype(np.float32)
     for way in (0, 1):
         gains, firsts = 1.0 / ranks[way], (ranks[way] == 1.0).astype(np.float64)
@@ -259,14 +258,3 @@ def _partner_ranks(queries: Float64, documents: Float64, right: npt.NDArray[np.b
     tied = np.isclose(scores, own, rtol=0.0, atol=1e-12) & ~right
     better = (scores > own) & ~tied & ~right
     return np.asarray(1.0 + better.sum(axis=1) + tied.sum(axis=1) / 2.0)
-
-
-def _resample(count: int, resamples: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """How often each of `count` groups is drawn in each resample: (resamples, count)."""
-    times = np.empty((resamples, count), np.float32)
-    for start in range(0, resamples, BLOCK):
-        size = min(BLOCK, resamples - start)
-        drawn = rng.integers(0, count, (size, count)) + count * np.arange(size)[:, None]
-        counted = np.bincount(drawn.ravel(), minlength=size * count)
-        times[start : start + size] = counted.reshape(size, count)
-    return times
