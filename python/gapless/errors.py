@@ -9,13 +9,16 @@ __all__ = [
     "DuplicateId",
     "GaplessError",
     "InvalidArgument",
+    "InvalidFilter",
     "InvalidVector",
     "MissingExtra",
     "MissingModelFile",
     "NotACollection",
+    "RerankError",
     "SchemaMismatch",
     "SpaceMismatch",
     "StorageError",
+    "Timeout",
     "UnknownField",
     "UnknownId",
     "UnreadableImage",
@@ -28,6 +31,10 @@ class GaplessError(Exception):
 
 class InvalidArgument(GaplessError, ValueError):
     """An argument is outside its allowed values."""
+
+
+class InvalidFilter(InvalidArgument):
+    """A filter is malformed, compares what cannot be compared, or is too large."""
 
 
 class InvalidVector(InvalidArgument):
@@ -76,6 +83,14 @@ class CollectionLocked(GaplessError, OSError):
 
 class StorageError(GaplessError, OSError):
     """The disk is full, or refuses to be read, written or locked; nothing was changed."""
+
+
+class RerankError(GaplessError, RuntimeError):
+    """A reranker raised, or gave no score for a hit; the message names the hits it was given."""
+
+
+class Timeout(GaplessError, TimeoutError):
+    """A search took longer than its timeout; the message says how far it came."""
 
 
 class MissingModelFile(GaplessError, FileNotFoundError):
