@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from .batch import whole
 from .calibration.thresholds import MinScore, check_confidence, check_score, reaches
 from .query.encoders import Encoders
 from .query.plan import choose_fusion, plan, run
-from .results.hits import HitRow, Hits
+from .results.hits import Hits
 from .storage import Storage
 
 __all__ = ["SearchMethods"]
@@ -119,7 +120,7 @@ class SearchMethods:
             )
             confident = check_confidence(min_confidence, method, reason)
             least = check_score(min_score, question, self._storage.schema, calibration)
-            scores, keys, parts = run(
+            ranking = run(
                 filled,
                 self._storage.indexes,
                 self._storage.cohorts,
@@ -130,15 +131,19 @@ class SearchMethods:
                 calibration,
                 combine,
             )
-            rows = catalog.items(keys)
+            rows = catalog.items(ranking.keys.tolist())
+        # One removed while this search ran is left out.
+        kept = np.array([key in rows for key in ranking.keys.tolist()], bool)
+        if confident is not None:
+            kept &= ranking.scores >= confident
+        if least is not None:
+            kept &= reaches(ranking, least)
+        if not kept.all():
+            ranking = ranking.take(np.flatnonzero(kept))
         return Hits(
-            [
-                HitRow(rows[key].id, score, rows[key].metadata, rows[key].uri, part)
-                for score, key, part in zip(scores, keys, parts, strict=True)
-                if key in rows  # one removed while this search ran is left out
-                and (confident is None or score >= confident)
-                and (least is None or reaches(part, least))
-            ],
+            ranking,
+            [rows[key] for key in ranking.keys.tolist()],
             method,
             reason,
+            plain=None if maps else ranking.raw,  # without a map, the cosines are the plain ones
         )

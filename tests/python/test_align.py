@@ -229,7 +229,7 @@ def filled(
 
 
 def raws(hits: object) -> dict[str, float]:
-    return {hit.id: hit.contributions[0].raw for hit in hits}  # type: ignore[attr-defined]
+    return {hit.id: hit.contributions[0].aligned for hit in hits}  # type: ignore[attr-defined]
 
 
 def expected(
@@ -382,7 +382,7 @@ def test_several_spaces_are_centred_apart_and_ask_for_queries_by_space(
         assert active is not None
         assert active.query_rows == {"bge/text": 5}
         hit = col.search(vectors={"bge": body[2]}, modality="text", limit=20)
-        found = {h.id: h.contributions[0].raw for h in hit}
+        found = {h.id: h.contributions[0].aligned for h in hit}
         q = unit(unit(body[2]) - unit(body[:5]).mean(axis=0))
         wanted = unit(unit(body) - unit(body).mean(axis=0)) @ q
         assert found == pytest.approx(dict(enumerate(wanted)), abs=1e-5)

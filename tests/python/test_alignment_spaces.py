@@ -33,7 +33,9 @@ def cones(rng: np.random.Generator, n: int = 60) -> tuple[Rows, Rows]:
 
 def raws(hits: gl.Hits) -> dict[Any, Any]:
     """Score of every item in every field."""
-    return {(h.id, c.field): pytest.approx(c.raw, abs=1e-6) for h in hits for c in h.contributions}
+    return {
+        (h.id, c.field): pytest.approx(c.aligned, abs=1e-6) for h in hits for c in h.contributions
+    }
 
 
 @pytest.mark.parametrize("dims", [(8, 4), (6, 6), (4, 8)])
@@ -75,7 +77,7 @@ def test_ridge_maps_one_space_into_another(
             ),
         )
         hits = col.search(**ask)
-        found = {h.id: c.raw for h in hits for c in h.contributions if c.field == "image"}
+        found = {h.id: c.aligned for h in hits for c in h.contributions if c.field == "image"}
         wanted = align_rows(image, maps["image"]) @ unit(text[110])
         assert found == pytest.approx(dict(enumerate(wanted)), abs=1e-4)
         assert 110 in col.search(**ask, fields=["image"]).ids[:10]
@@ -123,7 +125,7 @@ def test_a_space_of_one_modality_is_left_out_of_what_closes_a_gap(
             assert active is not None
             assert set(active.rows) == {"image", "caption"}
         hits = col.search(vectors={"bge": body[3]}, limit=60)
-        found = {h.id: c.raw for h in hits for c in h.contributions}
+        found = {h.id: c.aligned for h in hits for c in h.contributions}
         assert found == pytest.approx(dict(enumerate(unit(body) @ unit(body[3]))), abs=1e-5)
         active = col.align("center", pairs={"image": image, "caption": text, "body": body})
         assert active is not None

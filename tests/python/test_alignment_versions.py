@@ -33,7 +33,9 @@ def told(col: Collection, q: Rows, **ask: Any) -> list[Any]:
 
 def raws(hits: gl.Hits) -> dict[Any, Any]:
     """Score of every item in every field."""
-    return {(h.id, c.field): pytest.approx(c.raw, abs=1e-6) for h in hits for c in h.contributions}
+    return {
+        (h.id, c.field): pytest.approx(c.aligned, abs=1e-6) for h in hits for c in h.contributions
+    }
 
 
 @pytest.mark.parametrize("index", ["flat", "hnsw"])
@@ -99,7 +101,7 @@ def test_comparing_reads_a_graph_field_exactly(tmp_path: Path, rng: np.random.Ge
             hits = col.search(vectors={"clip": q}, fields=["image"], alignment="raw", limit=30)
             order = np.argsort(-(unit(image) @ unit(q)))[:30]
             assert hits.ids == order.tolist()
-            assert [h.contributions[0].raw for h in hits] == pytest.approx(
+            assert [h.contributions[0].aligned for h in hits] == pytest.approx(
                 (unit(image) @ unit(q))[order].tolist(), abs=1e-6
             )
 
@@ -235,7 +237,7 @@ def test_every_method_scores_rows_as_numpy_moves_them(
             for field, rows in (("image", image), ("caption", text)):
                 asked = align_rows(q[None], maps[field], modality)[0]
                 wanted = dict(enumerate(align_rows(rows, maps[field]) @ asked))
-                found = {h.id: c.raw for h in hits for c in h.contributions if c.field == field}
+                found = {h.id: c.aligned for h in hits for c in h.contributions if c.field == field}
                 assert found == pytest.approx(wanted, abs=2e-5)
 
 
@@ -247,7 +249,7 @@ def test_only_some_fields_are_aligned(tmp_path: Path, rng: np.random.Generator) 
         assert active is not None
         assert active.rows == {"image": 60}
         hits = col.search(vectors={"clip": text[0]}, modality="image", limit=60)
-        found = {h.id: c.raw for h in hits for c in h.contributions if c.field == "caption"}
+        found = {h.id: c.aligned for h in hits for c in h.contributions if c.field == "caption"}
         assert found == pytest.approx(dict(enumerate(unit(text) @ unit(text[0]))), abs=1e-5)
         for bad, what in (("image", "give a list"), ([], "fields is empty")):
             with pytest.raises(InvalidArgument, match=what):

@@ -148,8 +148,8 @@ def test_probabilities_are_those_of_the_map(tmp_path: Path) -> None:
         hits = col.search(vectors={"clip": rows["wording"][3]}, modality="text")
         for hit in hits:
             for part in hit.contributions:
-                assert part.raw is not None
-                wanted = found["text", part.field].probability(part.raw)
+                assert part.aligned is not None
+                wanted = found["text", part.field].probability(part.aligned)
                 assert part.calibrated == pytest.approx(wanted, rel=1e-6)
         with_level = col.calibrate(positives=given(rows, 80), method="platt", background=True)
         assert with_level["text", "image"].map.background != 0
@@ -157,11 +157,11 @@ def test_probabilities_are_those_of_the_map(tmp_path: Path) -> None:
         index = col._storage.indexes
         for part in first.contributions:
             pair = with_level["text", part.field]
-            assert part.raw is not None
+            assert part.aligned is not None
             sample = col._storage.cohorts.of(part.field, index[part.field])
             scores = index[part.field].score(rows["wording"][3], sample).astype(np.float64)
             level = float(np.quantile(scores, pair.map.quantile))
-            assert part.calibrated == pytest.approx(pair.probability(part.raw, level), 1e-6)
+            assert part.calibrated == pytest.approx(pair.probability(part.aligned, level), 1e-6)
 
 
 def test_right_items_are_found_whatever_they_are_filled_with(tmp_path: Path) -> None:
@@ -195,12 +195,13 @@ def test_composed_queries_want_every_part_met(tmp_path: Path) -> None:
             Part("clip", "image", rows["view"][7].astype(np.float32)),
         ]
         question = Plan(tuple((part, "image", 1.0) for part in parts), composed=True)
-        scores, keys, told = run(
+        found = run(
             question, storage.indexes, storage.cohorts, 5, "calibrated", None, None, col.calibration
         )
-        assert col.get(7, vectors=False).id == storage.live().items(keys)[keys[0]].id
-        odds = [np.log(p.calibrated / (1 - p.calibrated)) for p in told[0]]  # type: ignore[operator]
-        assert scores[0] == pytest.approx(1 / (1 + np.exp(-np.mean(odds))), rel=1e-6)
+        first = int(found.keys[0])
+        assert col.get(7, vectors=False).id == storage.live().items([first])[first].id
+        odds = np.log(found.normalised[0] / (1 - found.normalised[0]))
+        assert found.scores[0] == pytest.approx(1 / (1 + np.exp(-np.mean(odds))), rel=1e-6)
 
 
 def test_few_pairs_do_not_decide_a_ranking(tmp_path: Path) -> None:
@@ -232,12 +233,12 @@ def test_thresholds(tmp_path: Path) -> None:
         with pytest.raises(InvalidArgument, match=f"matches {card.matched_mean:.2f} ± "):
             col.search(**ask, min_score=0.28)
         alone = col.search(**ask, fields=["caption"], limit=200, min_score=0.8)
-        raws = [hit.contributions[0].raw for hit in alone]
+        raws = [hit.contributions[0].aligned for hit in alone]
         assert raws
         assert min(r for r in raws if r is not None) >= 0.8
         each = {"image": 0.55, "caption": 0.85}
         for hit in col.search(**ask, limit=200, min_score=each):
-            assert any((p.raw or 0) >= each[p.field] for p in hit.contributions)
+            assert any((p.aligned or 0) >= each[p.field] for p in hit.contributions)
         for wrong in (-0.1, 1.5, "high", True, float("nan")):
             with pytest.raises(InvalidArgument, match="min_confidence is"):
                 col.search(**ask, min_confidence=wrong)  # type: ignore[arg-type]

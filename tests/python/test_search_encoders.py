@@ -193,7 +193,7 @@ def test_an_alignment_is_told_the_modality_of_each_part(colours: Collection, mod
                     asked[str(part.query_modality)], maps[part.field], part.query_modality
                 )
                 d = align_rows(row[None], maps[part.field])
-                assert part.raw == pytest.approx(float(q[0] @ d[0]), abs=1e-5)
+                assert part.aligned == pytest.approx(float(q[0] @ d[0]), abs=1e-5)
 
 
 def test_parts_meet_vectors_of_the_same_space(colours: Collection) -> None:

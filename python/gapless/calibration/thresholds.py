@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import InvalidArgument
 from ..query.plan import Plan
-from ..results.hits import Contribution
+from ..results.ranking import Ranking
 from ..schema import Schema
 from .result import CalibrationResult
 from .samples import PairType, type_name
@@ -87,9 +88,11 @@ def check_score(
     return {field: float(value) for field, value in given.items()}
 
 
-def reaches(contributions: Sequence[Contribution], least: Mapping[str, float]) -> bool:
-    """Tell whether a hit has its field's least raw score in some field."""
-    return any(part.raw is not None and part.raw >= least[part.field] for part in contributions)
+def reaches(ranking: Ranking, least: Mapping[str, float]) -> npt.NDArray[np.bool_]:
+    """Tell which items (n,) have their field's least aligned cosine in some field."""
+    asked = np.array([least[one.field] for one in ranking.lists], np.float64)
+    # In float64: rounded to float32, a threshold may pass what lies below it. NaN reaches nothing.
+    return np.asarray((ranking.raw.astype(np.float64) >= asked).any(axis=1), bool)
 
 
 def _incomparable(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,7 +22,7 @@ from ..errors import (
     UnknownField,
 )
 from ..index_rows import present
-from ..results.hits import Contribution
+from ..results.ranking import Ranking, SearchedList
 from ..schema import Schema
 from ..segments import Index
 from .encoders import Encoders, Part, one_row
@@ -214,8 +213,8 @@ def run(
     calibration: CalibrationResult | None = None,
     combine: str = "mean_logit",
     tries: int = TRIES,
-) -> tuple[list[float], list[int], list[tuple[Contribution, ...]]]:
-    """Search and fuse every route in one native call: scores, keys and contributions.
+) -> Ranking:
+    """Search and fuse every route in one native call.
 
     Fields may empty meanwhile; those that were empty when `method` was chosen are left out already,
     and where a background sample has gone in between, another one is drawn, up to `tries` times.
@@ -229,7 +228,7 @@ def run(
     question = question.filled(indexes)
     routes, names = question.routes, question.fields
     if not routes:
-        return [], [], []
+        return Ranking.empty()
     total = max(1, sum(len(indexes[name]) for name in names))  # more is never found
     limit, ef = min(limit, total), None if ef is None else min(ef, total)
     depth, mixing = max(limit, DEPTH), method == "alpha_mix"
@@ -277,26 +276,19 @@ def run(
         if tries and any(_lost(indexes[name], keys) for name, keys in background.items()):
             return run(*again)
         raise
-    told = method == "calibrated"
     found = mix(fused, routes, indexes, limit) if mixing else fused
-    ranks, raw, normalised = found.ranks.tolist(), found.raw.tolist(), found.normalised.tolist()
-    parts = [
-        tuple(
-            Contribution(
-                part.modality,
-                name,
-                ranks[i][j] or None,
-                raw[i][j],
-                None if math.isnan(normalised[i][j]) else normalised[i][j],
-                weight,
-                normalised[i][j] if told and not math.isnan(normalised[i][j]) else None,
-            )
-            for j, (part, name, weight) in enumerate(routes)
-            if not math.isnan(raw[i][j])
-        )
-        for i in range(len(ranks))
-    ]
-    return found.scores.tolist(), found.ids.tolist(), parts
+    raw = np.asarray(found.raw, np.float32)
+    rows = getattr(found, "rows", None)
+    return Ranking(
+        lists=tuple(SearchedList(part.modality, name, weight) for part, name, weight in routes),
+        scores=found.scores,
+        keys=found.ids,
+        ranks=found.ranks,
+        raw=raw,
+        normalised=found.normalised,
+        # Where rows have no numbers, every item has one: the first.
+        rows=np.where(np.isnan(raw), -1, 0).astype(np.int32) if rows is None else rows,
+    )
 
 
 def _lost(index: Index, keys: npt.NDArray[np.int64]) -> bool:

@@ -4,117 +4,143 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, overload
+from typing import Any, TypeAlias, overload
 
-from ..table import columns
+import numpy as np
+import numpy.typing as npt
 
-__all__ = ["Contribution", "Hit", "Hits", "Item"]
+from ..catalog import ItemRow
+from ..errors import InvalidArgument
+from . import explain
+from .contribution import Contribution, contributions_of, span_of
+from .item import Item
+from .ranking import Ranking
 
+__all__ = ["Contribution", "Hit", "Hits", "Item", "Span", "Spans"]
 
-@dataclass(frozen=True, slots=True)
-class Contribution:
-    """What one (query part, field) pair said about an item that has a row in that field.
-
-    Attributes
-    ----------
-    query_modality : str or None
-        Modality of the query part; None when the caller gave vectors without one.
-    field : str
-    rank : int or None
-        1-based place in that field's own list; None when the item was not retrieved there and
-        its score was computed afterwards.
-    raw : float or None
-        Cosine of the (aligned) vectors, -1 to 1.
-    normalised : float or None
-        What the pair added to the fused score before weighting; None when it added nothing.
-    weight : float
-        The field's weight.
-    calibrated : float or None
-        Probability that the item is relevant, by this pair alone; None unless the fusion is
-        ``"calibrated"``.
-    """
-
-    query_modality: str | None
-    field: str
-    rank: int | None
-    raw: float | None
-    normalised: float | None
-    weight: float
-    calibrated: float | None = None
+Span: TypeAlias = "tuple[float, float]"
+Spans: TypeAlias = "Mapping[tuple[str, int], Span]"
 
 
-@dataclass(frozen=True, slots=True)
 class Hit:
-    """One found item.
+    """One found item; metadata and contributions are made when they are looked at."""
 
-    Attributes
-    ----------
-    id : str or int
-    score : float
-        Higher is better. Comparable within one result list; what it means is `score_kind`.
-    score_kind : str
-        The fusion method that made the score, such as ``"cohort"`` or ``"rrf"``.
-    confidence : float or None
-        Probability that the item is relevant, under the prior of the calibration; None unless the
-        fusion is ``"calibrated"``.
-    field : str or None
-        The field that added most to the score.
-    metadata : dict or None
-    uri : str or None
-    contributions : tuple of Contribution
-        One for each searched (query part, field) in which the item has a row.
-    """
+    __slots__ = ("_field", "_hits", "_id", "_list", "_place", "_score")
 
-    id: str | int
-    score: float
-    score_kind: str
-    confidence: float | None
-    field: str | None
-    metadata: dict[str, Any] | None
-    uri: str | None
-    contributions: tuple[Contribution, ...]
+    def __init__(
+        self, hits: Hits, place: int, id_: str | int, score: float, list_: int, field: str | None
+    ) -> None:
+        self._hits = hits
+        self._place = place
+        self._id = id_
+        self._score = score
+        self._list = list_
+        self._field = field
 
+    @property
+    def id(self) -> str | int:
+        """The item's id, as it was stored."""
+        return self._id
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One stored item.
+    @property
+    def score(self) -> float:
+        """Higher is better. Comparable within one result list; `score_kind` says what it means."""
+        return self._score
 
-    Attributes
-    ----------
-    id : str or int
-    metadata : dict or None
-    uri : str or None
-    fields : tuple of str
-        The fields that the item fills, in schema order.
-    vectors : mapping of str to ndarray
-        Its unit vectors by field, when they were asked for; else empty: (dim,) float32, and
-        (rows, dim) for a field that takes several rows per item.
-    spans : mapping of str to list
-        Of the fields with spans, one (start, end) or None for each of its rows.
-    """
+    @property
+    def field(self) -> str | None:
+        """The field that added most to the score; None when no list has a row of the item."""
+        return self._field
 
-    id: str | int
-    metadata: dict[str, Any] | None
-    uri: str | None
-    fields: tuple[str, ...]
-    vectors: Mapping[str, Any]
-    spans: Mapping[str, Any] = field(default_factory=dict)
+    @property
+    def score_kind(self) -> str:
+        """The fusion method that made the score, such as ``"cohort"`` or ``"rrf"``."""
+        return self._hits.fusion
 
+    @property
+    def confidence(self) -> float | None:
+        """Probability that the item is relevant, under the calibration's prior; else None."""
+        return self._score if self._hits.fusion == "calibrated" else None
 
-@dataclass(frozen=True, slots=True)
-class HitRow:
-    """A hit before its metadata has been parsed; `metadata` is JSON text."""
+    @property
+    def row(self) -> int:
+        """Which of the item's rows in that field scored best, counted from 0."""
+        return max(int(self._hits.ranking.rows[self._place, self._list]), 0) if self._field else 0
 
-    id: str | int
-    score: float
-    metadata: str | None
-    uri: str | None
-    contributions: tuple[Contribution, ...]
+    @property
+    def span(self) -> Span | None:
+        """Start and end of that row, where the item was stored with spans."""
+        return span_of(self._hits, self._place, self._list) if self._field else None
+
+    @property
+    def metadata(self) -> dict[str, Any] | None:
+        """A dict, made anew at every look; None when there is none."""
+        text = self._hits.items[self._place].metadata
+        return None if text is None else json.loads(text)
+
+    @property
+    def uri(self) -> str | None:
+        """Where the original lies, where that was stored."""
+        return self._hits.items[self._place].uri
+
+    @property
+    def contributions(self) -> tuple[Contribution, ...]:
+        """One for each searched (query part, field) in which the item has a row."""
+        return contributions_of(self._hits, self._place)
+
+    @property
+    def group(self) -> Any:
+        """What the hits were grouped by; None where they were not, or it has no such value."""
+        groups = self._hits.groups
+        return None if groups is None else groups[self._place][0]
+
+    @property
+    def others(self) -> Hits:
+        """Further hits of the same group, best first; none where hits were not grouped."""
+        groups = self._hits.groups
+        return self._hits[:0] if groups is None else groups[self._place][1]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Hit):
+            return NotImplemented
+        return self._alone() == other._alone()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _only, (self._alone(),)
+
+    def _alone(self) -> Hits:
+        return self._hits[self._place : self._place + 1]
+
+    def __repr__(self) -> str:
+        told = [f"id={self.id!r}", f"score={self.score:.6g}", f"score_kind={self.score_kind!r}"]
+        told += [f"field={self.field!r}"]
+        if self.span is not None:
+            told.append(f"span={self.span}")
+        for name in ("metadata", "uri", "group"):
+            if (value := getattr(self, name)) is not None:
+                told.append(f"{name}={value!r}")
+        return f"Hit({', '.join(told)})"
 
 
 class Hits(Sequence[Hit]):
     """An immutable ranking, best first; `Hit` objects are made when they are looked at.
+
+    Parameters
+    ----------
+    ranking : Ranking
+        n items.
+    items : sequence of ItemRow, length n
+        The same items as the catalogue has them.
+    fusion, reason : str
+    spans : mapping of (field, row label) to (start, end), optional
+        Of the rows that have one; a row's label is ``ordinal << 40 | key``.
+    plain : ndarray (n, lists), optional
+        Cosines before any alignment; NaN for unknown.
+    cursor : str, optional
+    groups : sequence of (value, Hits), length n, optional
+        What each hit stands for, and the further hits of that group.
 
     Attributes
     ----------
@@ -122,95 +148,170 @@ class Hits(Sequence[Hit]):
         The method used.
     reason : str
         Why that method, in words.
+    cursor : str or None
+        Give it to the next search to go on after the last of these hits; None at the end.
+    ranking : Ranking
+        The same as arrays.
+
+    Raises
+    ------
+    InvalidArgument
+        When the lengths differ.
     """
 
-    def __init__(self, rows: Sequence[HitRow], fusion: str, reason: str) -> None:
-        self._rows = tuple(rows)
+    __slots__ = (
+        "_made", "cursor", "fusion", "groups", "items", "plain", "ranking", "reason", "spans"
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        ranking: Ranking,
+        items: Sequence[ItemRow],
+        fusion: str,
+        reason: str,
+        *,
+        spans: Spans | None = None,
+        plain: npt.NDArray[Any] | None = None,
+        cursor: str | None = None,
+        groups: Sequence[tuple[Any, Hits]] | None = None,
+    ) -> None:
+        if len(items) != len(ranking.keys):
+            raise InvalidArgument(
+                f"{len(items)} items and a ranking of {len(ranking.keys)}: give each its item"
+            )
+        self.ranking = ranking
+        self.items = items
         self.fusion = fusion
         self.reason = reason
+        self.spans = spans
+        self.plain = plain
+        self.cursor = cursor
+        self.groups = groups
+        self._made: list[Hit] | None = None
 
     @property
     def ids(self) -> list[str | int]:
         """Ids, best first."""
-        return [row.id for row in self._rows]
+        return [item.id for item in self.items]
 
     @property
     def scores(self) -> list[float]:
         """Scores, best first."""
-        return [row.score for row in self._rows]
+        scores: list[float] = self.ranking.scores.tolist()
+        return scores
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.items)
 
     @overload
     def __getitem__(self, index: int) -> Hit: ...
     @overload
     def __getitem__(self, index: slice) -> Hits: ...
     def __getitem__(self, index: int | slice) -> Hit | Hits:
-        if isinstance(index, slice):
-            return Hits(self._rows[index], self.fusion, self.reason)
-        return self._hit(self._rows[index])
+        if not isinstance(index, slice):
+            return self._hits()[index]
+        return Hits(
+            self.ranking.take(index),
+            self.items[index],
+            self.fusion,
+            self.reason,
+            spans=self.spans,
+            plain=None if self.plain is None else self.plain[index],
+            groups=None if self.groups is None else self.groups[index],
+        )
 
     def __iter__(self) -> Iterator[Hit]:
-        return map(self._hit, self._rows)
+        return iter(self._hits())
+
+    def _hits(self) -> list[Hit]:
+        if self._made is None:
+            found = self.ranking
+            names: list[str | None] = [asked.field for asked in found.lists]
+            names.append(None)  # at -1: of no list
+            self._made = [
+                Hit(self, i, item.id, score, j, names[j])
+                for i, (item, score, j) in enumerate(
+                    zip(self.items, found.scores.tolist(), _leading(found), strict=True)
+                )
+            ]
+        return self._made
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Hits):
             return NotImplemented
-        return self.fusion == other.fusion and self._rows == other._rows
+        mine, its = self.ranking, other.ranking
+        return (
+            (self.fusion, len(self)) == (other.fusion, len(other))
+            and mine.lists == its.lists
+            and all(a[1:] == b[1:] for a, b in zip(self.items, other.items, strict=True))
+            and all(
+                _same(getattr(mine, name), getattr(its, name))
+                for name in ("scores", "ranks", "raw", "normalised", "rows")
+            )
+            and _same(self.plain, other.plain)
+            and [hit.span for hit in self] == [hit.span for hit in other]
+            and (self.groups is None) == (other.groups is None)
+            and all(a == b for a, b in zip(self.groups or (), other.groups or (), strict=True))
+        )
 
     __hash__ = None  # type: ignore[assignment]
 
-    def _hit(self, row: HitRow) -> Hit:
-        return Hit(
-            id=row.id,
-            score=row.score,
-            score_kind=self.fusion,
-            confidence=row.score if self.fusion == "calibrated" else None,
-            field=_leading_field(row.contributions),
-            metadata=None if row.metadata is None else json.loads(row.metadata),
-            uri=row.uri,
-            contributions=row.contributions,
-        )
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = (self.spans, self.plain, self.cursor, self.groups)
+        return _made_again, (self.ranking, list(self.items), self.fusion, self.reason, *state)
 
     def __repr__(self) -> str:
-        lines = [f"{len(self)} hits, fusion={self.fusion!r}"]
-        lines += columns(
-            ("rank", "score", "id", "field"),
-            [
-                (str(i), f"{row.score:.4f}", repr(row.id), _leading_field(row.contributions) or "")
-                for i, row in enumerate(self._rows, 1)
-            ],
-        )
-        return "\n".join(lines)
+        return explain.table(self)
+
+    def _repr_html_(self) -> str:
+        return explain.html(self)
 
     def explain(self) -> str:
         """Say how each hit got its score, one line per (query part, field)."""
-        lines = [f"fusion: {self.fusion} ({self.reason})"]
-        said = "probability" if self.fusion == "calibrated" else "normalised"
-        rows = []
-        for i, row in enumerate(self._rows, 1):
-            head = (str(i), repr(row.id), f"{row.score:.4f}")
-            for part in row.contributions:
-                rows.append(
-                    (
-                        *head,
-                        f"{part.query_modality or 'vector'} → {part.field}",
-                        "-" if part.rank is None else str(part.rank),
-                        "-" if part.raw is None else f"{part.raw:.4f}",
-                        "-" if part.normalised is None else f"{part.normalised:.4f}",
-                        f"{part.weight:g}",
-                    )
-                )
-                head = ("", "", "")
-        lines += columns(
-            ("rank", "id", "score", "query → field", "place", "raw", said, "weight"), rows
-        )
-        return "\n".join(lines)
+        return explain.text(self)
+
+    @property
+    def explanation(self) -> dict[str, Any]:
+        """What `explain` says, as plain data ready for JSON."""
+        return explain.data(self)
 
 
-def _leading_field(contributions: Sequence[Contribution]) -> str | None:
-    said = [part for part in contributions if part.normalised is not None]
-    if not said:
-        return contributions[0].field if contributions else None
-    return max(said, key=lambda part: part.weight * (part.normalised or 0.0)).field
+def _leading(found: Ranking) -> list[int]:
+    """Of each item the list that added most; the first one with a row where none added."""
+    weights = [asked.weight for asked in found.lists]
+    leading = []
+    for i, row in enumerate(found.normalised.tolist()):
+        best, most = -1, -np.inf
+        for j, value in enumerate(row):
+            if (added := value * weights[j]) > most:  # never of NaN
+                best, most = j, added
+        if best < 0:
+            there = np.flatnonzero(~np.isnan(found.raw[i]))
+            best = int(there[0]) if len(there) else -1
+        leading.append(best)
+    return leading
+
+
+def _same(a: npt.NDArray[Any] | None, b: npt.NDArray[Any] | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return np.array_equal(a, b, equal_nan=True)
+
+
+def _only(hits: Hits) -> Hit:
+    return hits[0]
+
+
+def _made_again(
+    ranking: Ranking,
+    items: Sequence[ItemRow],
+    fusion: str,
+    reason: str,
+    spans: Spans | None,
+    plain: npt.NDArray[Any] | None,
+    cursor: str | None,
+    groups: Sequence[tuple[Any, Hits]] | None,
+) -> Hits:
+    return Hits(
+        ranking, items, fusion, reason, spans=spans, plain=plain, cursor=cursor, groups=groups
+    )

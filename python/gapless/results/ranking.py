@@ -65,7 +65,7 @@ class Ranking:
         return len(self.keys)
 
     def take(self, positions: npt.NDArray[np.intp] | slice) -> Ranking:
-        """The items at `positions`, in that order."""
+        """Give the items at `positions`, in that order."""
         return Ranking(
             self.lists,
             self.scores[positions],
@@ -78,7 +78,7 @@ class Ranking:
 
     @classmethod
     def empty(cls, lists: tuple[SearchedList, ...] = ()) -> Ranking:
-        """A ranking of no items."""
+        """Make a ranking of no items."""
         wide = (0, len(lists))
         return cls(
             lists,
