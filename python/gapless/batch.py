@@ -6,15 +6,16 @@ import json
 import operator
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-from . import _core
-from .errors import DuplicateId, InvalidArgument, InvalidVector, UnknownField
+from .arrays import as_array, as_matrix
+from .errors import DuplicateId, InvalidArgument, UnknownField
+from .field_rows import FieldRows, FieldVectors, read_rows
 from .schema import Schema
+from .spans import FieldSpans, read_spans
 
 __all__ = [
     "Batch",
@@ -39,7 +40,7 @@ class Batch:
     """One checked upsert. `metadata` (JSON text) and `uris` hold None where the old value stays."""
 
     ids: list[ItemId]
-    vectors: dict[str, npt.NDArray[np.float32]]
+    vectors: dict[str, FieldRows]
     metadata: list[str | None]
     uris: list[str | None]
 
@@ -47,16 +48,17 @@ class Batch:
 def read_batch(
     schema: Schema,
     ids: Iterable[ItemId],
-    vectors: Mapping[str, npt.ArrayLike] | None,
+    vectors: Mapping[str, FieldVectors] | None,
     metadata: Sequence[Metadata | None] | None,
     uris: Sequence[str | os.PathLike[str] | None] | None,
+    spans: Mapping[str, FieldSpans] | None = None,
 ) -> Batch:
     """Check an upsert and bring it into one form: unit float32 rows, JSON text, plain ids.
 
     Raises
     ------
     InvalidArgument
-        For ids, metadata or uris of the wrong type or length.
+        For ids, metadata, uris or spans of the wrong type or length.
     DuplicateId
         For an id given twice.
     UnknownField
@@ -70,13 +72,13 @@ def read_batch(
         raise InvalidArgument(
             f"vectors is a {type(vectors).__name__}: give a dict of field name to (n, dim) array"
         )
-    rows = {}
-    for field in known_fields(schema, vectors or {}):
-        rows[field] = as_matrix(f"vectors[{field!r}]", (vectors or {})[field], schema.dim(field))
-        if len(rows[field]) != n:
-            raise InvalidArgument(
-                f"vectors[{field!r}] has {len(rows[field])} rows for {n} ids: give one row per id"
-            )
+    rows = {
+        field: read_rows(
+            field, (vectors or {})[field], schema.dim(field), n, schema.fields[field].several
+        )
+        for field in known_fields(schema, vectors or {})
+    }
+    _read_spans(schema, rows, spans)
     texts: list[str | None] = [None] * n
     if metadata is not None:
         _check_length("metadata", metadata, n)
@@ -89,6 +91,24 @@ def read_batch(
         _check_length("uris", uris, n)
         places = [None if value is None else _uri(value, i) for i, value in enumerate(uris)]
     return Batch(checked, rows, texts, places)
+
+
+def _read_spans(
+    schema: Schema, rows: dict[str, FieldRows], spans: Mapping[str, FieldSpans] | None
+) -> None:
+    if spans is not None and not isinstance(spans, Mapping):
+        raise InvalidArgument(
+            f"spans is a {type(spans).__name__}: give a dict of field name to one list of "
+            "(start, end) per id"
+        )
+    for field in known_fields(schema, spans or {}):
+        if field not in rows:
+            raise InvalidArgument(
+                f"spans[{field!r}] comes without vectors[{field!r}]: spans are replaced together "
+                "with the rows they belong to, so give both"
+            )
+        found = read_spans(f"spans[{field!r}]", (spans or {})[field], rows[field].counts)
+        rows[field] = replace(rows[field], spans=found)
 
 
 def read_ids(ids: Iterable[ItemId]) -> list[ItemId]:
@@ -129,48 +149,6 @@ def known_fields(schema: Schema, names: Iterable[str]) -> list[str]:
             known = ", ".join(repr(f) for f in schema.fields)
             raise UnknownField(f"there is no field {name!r}: the collection has {known}")
     return found
-
-
-def as_array(what: str, given: npt.ArrayLike) -> npt.NDArray[Any]:
-    """Make an array of real numbers, of any shape.
-
-    Raises
-    ------
-    InvalidVector
-        When the rows differ in length, hold something else than real numbers, or are masked.
-    """
-    try:
-        array = np.asarray(given)
-    except (ValueError, TypeError) as error:
-        raise InvalidVector(f"{what} is no array: rows of unequal length ({error})") from error
-    if np.ma.is_masked(given):  # asarray would bring back what was masked
-        raise InvalidVector(f"{what} has masked entries: fill them, or leave their rows out")
-    if array.dtype.kind not in "fiu":
-        raise InvalidVector(f"{what} has dtype {array.dtype}: give real numbers, float32 at best")
-    return array
-
-
-def as_matrix(what: str, given: npt.ArrayLike, dim: int) -> npt.NDArray[np.float32]:
-    """Make unit float32 rows (n, dim) in C order of any real array of that shape.
-
-    Raises
-    ------
-    InvalidVector
-        When `given` is no real array of shape (n, dim), or a row is zero, NaN or infinite.
-    """
-    array = as_array(what, given)
-    if array.ndim != 2 or array.shape[1] != dim:
-        raise InvalidVector(
-            f"{what} has shape {array.shape}: give (n, {dim}), one row of {dim} numbers per item"
-        )
-    if not len(array):
-        return np.empty((0, dim), np.float32)
-    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes inf, refused just below
-        rows = np.ascontiguousarray(array, dtype=np.float32)
-    try:
-        return np.ascontiguousarray(_core.normalise(rows))
-    except InvalidVector as error:
-        raise InvalidVector(f"{what}: {error}") from error
 
 
 def whole(what: str, value: object, low: int = 1) -> int:

@@ -15,10 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
 from .catalog_gap import CALIBRATIONS, GapTables
+from .catalog_rows import SPANS, PendingRow, RowTables
 from .errors import CorruptFile, InvalidArgument, NotACollection, StorageError
 from .schema import Schema
 
@@ -77,13 +75,6 @@ class ItemRow(NamedTuple):
     uri: str | None
 
 
-class PendingRow(NamedTuple):
-    """The last word on one row of a field since its segment: a vector, or None for removed."""
-
-    key: int
-    vector: bytes | None
-
-
 class SegmentRow(NamedTuple):
     """The segment file of a field: holds every write up to `seq`."""
 
@@ -92,7 +83,7 @@ class SegmentRow(NamedTuple):
     rows: int
 
 
-class Catalog(GapTables):
+class Catalog(GapTables, RowTables):
     """One open catalogue: a single writing connection and a pool of reading ones.
 
     Methods that write take part in the `writing` transaction that the caller opens; the caller
@@ -148,6 +139,7 @@ class Catalog(GapTables):
                 self.schema = self._read_or_create(folder, schema)
                 self._writer.execute(f"PRAGMA synchronous = {self._synchronous}")
                 self.pending_rows, self.pending_bytes = self._count_pending()
+                self._spanned = self._fields_with_spans(self.schema.fields)
         except BaseException:
             self.close()
             raise
@@ -168,6 +160,7 @@ class Catalog(GapTables):
                 for statement in TABLES.split(";\n"):
                     db.execute(statement)
                 db.execute(CALIBRATIONS)
+                db.execute(SPANS)
                 db.execute("INSERT INTO meta VALUES ('schema', ?)", (schema.to_json(),))
                 db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 db.execute(f"PRAGMA user_version = {FORMAT}")
@@ -191,6 +184,7 @@ class Catalog(GapTables):
         if schema is not None:
             stored.require(schema)
         db.execute(CALIBRATIONS)
+        db.execute(SPANS)
         return stored
 
     def _refuse_orphans(self, folder: Path) -> None:
@@ -326,55 +320,11 @@ class Catalog(GapTables):
         """Remove items."""
         self._writer.executemany("DELETE FROM items WHERE key = ?", ((key,) for key in keys))
 
-    # -- pending ------------------------------------------------------------------------------
-
-    def add_pending(
-        self, field: str, keys: Sequence[int], vectors: npt.NDArray[np.float32] | None
-    ) -> None:
-        """Queue rows of a field, (n, dim) float32 in C order, or their removal (None)."""
-        rows: Iterable[tuple[str, int, memoryview | None]]
-        if vectors is None:
-            rows = ((field, key, None) for key in keys)
-        else:
-            rows = ((field, key, row.data) for key, row in zip(keys, vectors, strict=True))
-        self._writer.executemany("INSERT INTO pending (field, key, vector) VALUES (?,?,?)", rows)
-
-    def recount_pending(self, rows: int, size: int) -> None:
-        """Note what a committed transaction has added to `pending`."""
-        self.pending_rows += rows
-        self.pending_bytes += size
-
-    def _count_pending(self) -> tuple[int, int]:
-        query = "SELECT COUNT(*), COALESCE(SUM(LENGTH(vector)), 0) FROM pending"
-        rows, size = self._writer.execute(query).fetchone()
-        return int(rows), int(size)
-
-    def last_seq(self) -> int:
-        """Highest sequence number ever given to a pending row; 0 at the beginning."""
-        return self._last("pending")
-
     def _last(self, table: str) -> int:
         query = "SELECT seq FROM sqlite_sequence WHERE name = ?"
         with self._damage():
             row = self._writer.execute(query, (table,)).fetchone()
         return 0 if row is None else int(row[0])
-
-    def pending_fields(self) -> list[str]:
-        """Fields with something in `pending`."""
-        with self._damage():
-            return [row[0] for row in self._writer.execute("SELECT DISTINCT field FROM pending")]
-
-    def pending(self, field: str, after: int, batch: int = 8192) -> Iterator[list[PendingRow]]:
-        """Yield the last write of each key of `field` with seq > `after`, oldest first."""
-        # With a single MAX(), SQLite takes the other columns from the row that has the maximum.
-        query = (
-            "SELECT key, vector, MAX(seq) FROM pending WHERE field = ? AND seq > ? "
-            "GROUP BY key ORDER BY 3"
-        )
-        with self._reading() as db:
-            cursor = db.execute(query, (field, after))
-            while rows := cursor.fetchmany(batch):
-                yield [PendingRow(key, vector) for key, vector, _ in rows]
 
     # -- segments -----------------------------------------------------------------------------
 

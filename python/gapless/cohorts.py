@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from .index_rows import count_rows
+from .row_labels import item_keys
 from .segments import Index
 
 __all__ = ["COHORT", "Cohorts", "draw"]
@@ -17,18 +19,18 @@ COHORT = (
     1_000  # rows per field; the mean of a score over them is then known to a thirtieth of a std
 )
 
-Keys: TypeAlias = "npt.NDArray[np.int64]"
+Rows: TypeAlias = "npt.NDArray[np.int64]"
 
 
 class Cohorts:
-    """A fixed random sample of each field's keys: the background that a score is compared with.
+    """A fixed random sample of each field's rows, the background that a score is compared with.
 
-    A sample is drawn (seeded) from the rows present when it is first needed and kept while the
-    field stays within half and twice that size and half of the sample is still there; so it
-    follows a collection that grows or turns over.
+    A sample holds labels. It is drawn (seeded) from the rows present when it is first needed and
+    kept while the field stays within half and twice that size and half of the sample is still
+    there; so it follows a collection that grows or turns over.
     """
 
-    def __init__(self, stored: Mapping[str, tuple[int, Keys]]) -> None:
+    def __init__(self, stored: Mapping[str, tuple[int, Rows]]) -> None:
         self._drawn = dict(stored)
         self._unsaved: set[str] = set()
         self._lock = threading.Lock()
@@ -52,16 +54,18 @@ class Cohorts:
         for name, index in indexes.items():
             if not len(index):
                 continue
-            keys = self.of(name, index)
+            drawn = self.of(name, index)
+            keys = item_keys(drawn)
             count = np.sum([other.contains(keys) for other in indexes.values()], axis=0)
-            # An item is met once in each field it fills, so it counts 1 / that number each time;
-            # and a sampled key stands for len(index) / len(keys) rows.
-            share = np.where(count > 0, 1.0 / np.maximum(count, 1), 0.0) * len(index) / len(keys)
+            # An item is met by each of its rows in each field it fills, so it counts 1 / the number
+            # of both each time; and a sampled row stands for len(index) / len(drawn) rows.
+            met = np.maximum(count * count_rows(index, keys), 1)
+            share = np.where(count > 0, 1.0 / met, 0.0) * len(index) / len(drawn)
             filled += float(share[count > 1].sum())
             weight += float(share.sum())
         return filled / weight if weight else 0.0
 
-    def of(self, field: str, index: Index) -> Keys:
+    def of(self, field: str, index: Index) -> Rows:
         """Give the sample of `field`, drawn now if there is none that still fits."""
         with self._lock:
             rows = len(index)
@@ -77,19 +81,20 @@ class Cohorts:
             self._unsaved.add(field)
             return drawn[1]
 
-    def forget(self, removed: Sequence[int]) -> None:
-        """Leave removed keys out of the samples."""
+    def forget(self, field: str, removed: Rows) -> None:
+        """Leave removed rows out of the sample of `field`."""
         with self._lock:
-            for field, (rows, keys) in self._drawn.items():
-                self._drawn[field] = (rows, keys[~np.isin(keys, removed)])
+            if len(removed) and field in self._drawn:
+                rows, drawn = self._drawn[field]
+                self._drawn[field] = (rows, drawn[~np.isin(drawn, removed)])
 
-    def install(self, samples: Mapping[str, tuple[int, Keys]]) -> None:
+    def install(self, samples: Mapping[str, tuple[int, Rows]]) -> None:
         """Take over samples that the catalogue has."""
         with self._lock:
             self._drawn.update(samples)
             self._unsaved.difference_update(samples)
 
-    def unsaved(self) -> dict[str, tuple[int, Keys]]:
+    def unsaved(self) -> dict[str, tuple[int, Rows]]:
         """Give the samples that the catalogue does not have yet.
 
         Losing them is harmless: drawn again from the same rows, they come out the same.
@@ -97,15 +102,15 @@ class Cohorts:
         with self._lock:
             return {field: self._drawn[field] for field in self._unsaved}
 
-    def saved(self, samples: Mapping[str, tuple[int, Keys]]) -> None:
+    def saved(self, samples: Mapping[str, tuple[int, Rows]]) -> None:
         """Note that these samples have been committed; one that a search has redrawn has not."""
         with self._lock:
             self._unsaved -= {f for f, known in samples.items() if self._drawn.get(f) is known}
 
 
-def draw(index: Index) -> tuple[int, Keys]:
-    """Draw a sample of the rows of `index`: how many there are, and the keys drawn, ascending."""
-    keys = np.asarray(index.ids())
-    if len(keys) > COHORT:
-        keys = np.sort(np.random.default_rng(0).choice(keys, COHORT, replace=False))
-    return len(index), keys
+def draw(index: Index) -> tuple[int, Rows]:
+    """Draw a sample of the rows of `index`: how many there are, and labels drawn, ascending."""
+    drawn = np.asarray(index.ids())
+    if len(drawn) > COHORT:
+        drawn = np.sort(np.random.default_rng(0).choice(drawn, COHORT, replace=False))
+    return len(index), drawn

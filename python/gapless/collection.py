@@ -17,12 +17,14 @@ from .calibration.samples import type_name
 from .collection_gap import GapMethods
 from .collection_search import SearchMethods
 from .errors import InvalidArgument, UnknownId
+from .field_rows import FieldVectors
 from .folder import folder_path
 from .index_rows import labels, present
 from .item_keys import keys_of, listed_ids
 from .query.encoders import Encoders
 from .results.hits import Item
 from .schema import Schema
+from .spans import FieldSpans
 from .storage import CheckpointPolicy, Storage
 
 __all__ = ["Collection", "open"]
@@ -120,9 +122,11 @@ class Collection(SearchMethods, GapMethods):
     def upsert(
         self,
         ids: Iterable[ItemId],
-        vectors: Mapping[str, npt.ArrayLike] | None = None,
+        vectors: Mapping[str, FieldVectors] | None = None,
         metadata: Sequence[Mapping[str, Any] | None] | None = None,
         uris: Sequence[str | os.PathLike[str] | None] | None = None,
+        *,
+        spans: Mapping[str, FieldSpans] | None = None,
     ) -> None:
         """Add items, or replace parts of present ones; all of the call happens, or nothing.
 
@@ -132,11 +136,17 @@ class Collection(SearchMethods, GapMethods):
             ``1`` and ``"1"`` are two ids.
         vectors : mapping of field to array-like (n, dim)
             Real numbers, stored as unit float32 rows. A present item keeps its vectors in the
-            fields not given; a new item needs at least one.
+            fields not given; a new item needs at least one. For a field that takes several rows
+            per item also a list with an array (rows, dim) per id: those rows replace all that the
+            item has there. None keeps them, and an empty array leaves the item without any.
         metadata : sequence of dict or None, length n
             JSON-able. A dict replaces the old one, None keeps it.
         uris : sequence of str, path or None, length n
             Where the original lies. None keeps the old one.
+        spans : mapping of field to list, length n
+            Where the rows given in `vectors` lie in the original: for each id one (start, end) per
+            row, finite numbers with 0 <= start <= end (units are yours: seconds of a video,
+            characters of a text), or None. Spans are replaced together with the rows.
 
         Raises
         ------
@@ -154,7 +164,7 @@ class Collection(SearchMethods, GapMethods):
             When the write is safe, and folding it into segments has failed.
         """
         self._storage.live()
-        batch = read_batch(self.schema, ids, vectors, metadata, uris)
+        batch = read_batch(self.schema, ids, vectors, metadata, uris, spans)
         if batch.ids:
             self._storage.upsert(batch)
 

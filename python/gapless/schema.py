@@ -69,11 +69,15 @@ class Field:
         by ``"flat"``.
     codes : {"auto", "f32", "bf16", "i8", "cascade"}
         What searches of ``"hnsw"`` read; float32 rows are kept beside them, and scores are theirs.
+    several : bool
+        Whether an item may have any number of rows in this field (the frames of a video, the chunks
+        of a text, the vectors of its tokens); one at most otherwise.
 
     Raises
     ------
     InvalidArgument
-        For an empty name, an unknown index kind, or a number out of range.
+        For an empty name, an unknown index kind, a number out of range, or `several` that is no
+        bool.
     """
 
     space: str
@@ -82,6 +86,7 @@ class Field:
     m: int = 32
     ef_construction: int = 200
     codes: str = "auto"
+    several: bool = False
 
     def __post_init__(self) -> None:
         _check_name("Field.space", self.space)
@@ -96,6 +101,8 @@ class Field:
             )
         _check_int("Field.m", self.m, 2, 512)
         _check_int("Field.ef_construction", self.ef_construction, 1, 10_000)
+        if not isinstance(self.several, bool):
+            raise InvalidArgument(f"Field.several is {self.several!r}: give True or False")
 
 
 @dataclass(frozen=True)
@@ -161,7 +168,7 @@ class Schema:
         return json.dumps(
             {
                 "spaces": {name: asdict(space) for name, space in self.spaces.items()},
-                "fields": {name: asdict(field) for name, field in self.fields.items()},
+                "fields": {name: _field_json(field) for name, field in self.fields.items()},
             },
             sort_keys=False,
         )
@@ -206,6 +213,11 @@ class Schema:
                 + "; ".join(found)
                 + ". Open without a schema to use the one on disk, or make a new collection"
             )
+
+
+def _field_json(field: Field) -> dict[str, Any]:
+    # Without a word on what came later and is not used, as releases that know nothing of it wrote.
+    return {k: value for k, value in asdict(field).items() if k != "several" or value}
 
 
 def _differences(kind: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:

@@ -7,8 +7,10 @@ import os
 import sqlite3
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+
+import numpy as np
 
 from .alignment.sums import RunningSums
 from .alignment.versions import active_alignment
@@ -22,6 +24,7 @@ from .folder import LOCK_NAME, prepare_folder
 from .index_rows import labels, present, put, replay
 from .item_keys import KnownIds
 from .locking import FileLock, SharedLock
+from .row_changes import RowChange, removal, replacement
 from .schema import Schema
 from .segments import (
     Index,
@@ -191,14 +194,17 @@ class Storage(GapStorage):
         Raises
         ------
         InvalidArgument
-            For a new item in a batch without vectors.
+            For a new item that the batch has no vector for.
         """
         with self.writing:
             catalog = self.live()
             known = catalog.keys_of(batch.ids)
-            if not batch.vectors and None in known:
+            empty = np.array([key is None for key in known])
+            for told in batch.vectors.values():
+                empty &= told.counts <= 0
+            if empty.any():
                 raise InvalidArgument(
-                    f"id {batch.ids[known.index(None)]!r} is new and has no vector: "
+                    f"id {batch.ids[int(np.argmax(empty))]!r} is new and has no vector: "
                     "give vectors={field: rows} (metadata alone can change present items)"
                 )
             fresh = catalog.next_key()
@@ -207,52 +213,62 @@ class Storage(GapStorage):
                 keys.append(fresh if key is None else key)
                 fresh += key is None
             rows = list(zip(keys, batch.ids, batch.metadata, batch.uris, known, strict=True))
+            changes = {
+                field: replacement(
+                    self.indexes[field], labels(keys), told, self.schema.fields[field].several
+                )
+                for field, told in batch.vectors.items()
+            }
 
             def write(catalog: Catalog) -> None:
                 catalog.insert_items(ItemRow(*row[:4]) for row in rows if row[4] is None)
                 kept = [row for row in rows if row[4] is not None]
                 catalog.set_metadata((row[2], row[0]) for row in kept if row[2] is not None)
                 catalog.set_uris((row[3], row[0]) for row in kept if row[3] is not None)
-                for field, matrix in batch.vectors.items():
-                    catalog.add_pending(field, keys, matrix)
+                for field, change in changes.items():
+                    change.write(catalog, field)
 
             def follow() -> None:
                 self._known.put((row[0], row[1]) for row in rows)
-                size = sum(matrix.nbytes for matrix in batch.vectors.values())
-                catalog.recount_pending(len(keys) * len(batch.vectors), size)
                 self.count += known.count(None)
-                for field, matrix in batch.vectors.items():
-                    self.sums.leave(field, labels(keys))
-                    put(self.indexes[field], labels(keys), matrix)
-                    self.sums.enter(field, labels(keys))
+                self._follow(changes)
 
-            told = [*batch.metadata, *batch.uris]
-            self._commit(write, follow, None in known or any(v is not None for v in told))
+            described = any(value is not None for value in (*batch.metadata, *batch.uris))
+            self._commit(write, follow, metadata=described or None in known)
             self._checkpoint_if_due()
 
     def remove(self, keys: list[int]) -> None:
         """Remove the items with these keys, which are present, from every field."""
         with self.writing:
-            rows = labels(keys)
-            filled = {field: rows[present(ix, rows)] for field, ix in self.indexes.items()}
+            changes = {
+                field: removal(index, labels(keys), self.schema.fields[field].several)
+                for field, index in self.indexes.items()
+            }
 
             def write(catalog: Catalog) -> None:
                 catalog.delete_items(keys)
-                for field, gone in filled.items():
-                    catalog.add_pending(field, gone.tolist(), None)
+                for field, change in changes.items():
+                    change.write(catalog, field)
 
             def follow() -> None:
                 self._known.forget(keys)
-                self.live().recount_pending(sum(map(len, filled.values())), 0)
                 self.count -= len(keys)
-                for field, gone in filled.items():
-                    if len(gone):
-                        self.sums.leave(field, gone)
-                        self.indexes[field].remove(gone)
-                self.cohorts.forget(keys)
+                self._follow(changes)
 
             self._commit(write, follow, metadata=True)
             self._checkpoint_if_due()
+
+    def _follow(self, changes: Mapping[str, RowChange]) -> None:
+        """Bring the memory to what has been committed about the rows."""
+        size = sum(change.rows.nbytes for change in changes.values())
+        self.live().recount_pending(sum(len(c.touched) for c in changes.values()), size)
+        for field, change in changes.items():
+            self.sums.leave(field, change.touched)
+            put(self.indexes[field], change.labels, change.rows)
+            if len(change.gone):  # last: a search beside this finds old or new rows, never none
+                self.indexes[field].remove(change.gone)
+            self.sums.enter(field, change.labels)
+            self.cohorts.forget(field, change.gone)
 
     def ids_of(self, keys: list[int]) -> list[ItemId | None]:
         """Id of each key; None where the item is not there, such as one removed meanwhile."""

@@ -273,7 +273,7 @@ def test_damage_found_later_is_corrupt_too(tmp_path: Path) -> None:
     catalog.close()
     path = tmp_path / FILE_NAME
     data = bytearray(path.read_bytes())
-    data[8192 * 4 :] = b"\xa5" * (len(data) - 8192 * 4)
+    data[8192 * 12 :] = b"\xa5" * (len(data) - 8192 * 12)
     path.write_bytes(data)
     catalog = Catalog(tmp_path)  # the damage lies in the items, which opening does not read
     with pytest.raises(CorruptFile, match=r"catalog\.sqlite: database disk image is malformed"):
