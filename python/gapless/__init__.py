@@ -17,6 +17,8 @@ from gapless.mining.mine import mine_hard_negatives
 from gapless.models.cards import model_card
 from gapless.models.choice import recommend_model
 from gapless.models.scores import measure_card
+from gapless.query.fusion import Fuse
+from gapless.query.parts import Part
 from gapless.results.hits import Hit, Hits
 from gapless.schema import Field, Schema, Space
 
@@ -25,9 +27,11 @@ __all__ = [
     "Collection",
     "Field",
     "FlatIndex",
+    "Fuse",
     "Hit",
     "Hits",
     "HnswIndex",
+    "Part",
     "Schema",
     "Space",
     "__version__",

@@ -21,7 +21,7 @@ from .field_rows import FieldVectors
 from .folder import folder_path
 from .index_rows import labels, present
 from .item_keys import keys_of, listed_ids
-from .query.encoders import Encoders
+from .query.encoders import Encoders, OwnEncoders
 from .results.hits import Item
 from .schema import Schema
 from .spans import FieldSpans
@@ -31,7 +31,11 @@ __all__ = ["Collection", "open"]
 
 
 def open(
-    path: str | os.PathLike[str], schema: Schema | None = None, *, durability: str = "full"
+    path: str | os.PathLike[str],
+    schema: Schema | None = None,
+    *,
+    durability: str = "full",
+    encoders: OwnEncoders | None = None,
 ) -> Collection:
     """Open a collection, or make one when `schema` is given and the folder is new or empty.
 
@@ -44,6 +48,9 @@ def open(
     durability : {"full", "normal"}
         ``"full"``: a write that has returned survives a power cut. ``"normal"``: it survives the
         death of the process, and writes are faster.
+    encoders : mapping of space to mapping of modality to encoder, optional
+        Encoders of your own, in place of those that the schema names:
+        ``{"clip": {"text": encoder}}``, with ``encoder.encode(items) -> (n, dim)``.
 
     Raises
     ------
@@ -69,7 +76,7 @@ def open(
     ...     col.search(vectors={"clip": [1, 0.1, 0, 0]}, limit=1).ids
     ['a']
     """
-    return Collection(path, schema, durability=durability)
+    return Collection(path, schema, durability=durability, encoders=encoders)
 
 
 class Collection(SearchMethods, GapMethods):
@@ -86,10 +93,15 @@ class Collection(SearchMethods, GapMethods):
         schema: Schema | None = None,
         *,
         durability: str = "full",
+        encoders: OwnEncoders | None = None,
         policy: CheckpointPolicy | None = None,
     ) -> None:
         self._storage = Storage(folder_path(path), schema, durability, policy or CheckpointPolicy())
-        self._encoders = Encoders(self._storage.schema)
+        try:
+            self._encoders = Encoders(self._storage.schema, encoders)
+        except BaseException:
+            self._storage.release()
+            raise
 
     def close(self) -> None:
         """Close the collection; a second call does nothing.

@@ -23,8 +23,6 @@ from gapless.errors import (
     UnknownField,
     UnknownId,
 )
-from gapless.query.encoders import Part
-from gapless.query.plan import Plan, run
 
 SIZE = 24
 Rows = NDArray[np.float64]
@@ -189,19 +187,15 @@ def test_composed_queries_want_every_part_met(tmp_path: Path) -> None:
     rows = world(100)
     with filled(tmp_path, rows, 100) as col:
         col.calibrate(positives=given(rows, 100), background=False)
-        storage = col._storage
         parts = [
-            Part("clip", "text", rows["wording"][7].astype(np.float32)),
-            Part("clip", "image", rows["view"][7].astype(np.float32)),
+            gl.Part(vector=rows["wording"][7], space="clip", modality="text"),
+            gl.Part(vector=rows["view"][7], space="clip", modality="image"),
         ]
-        question = Plan(tuple((part, "image", 1.0) for part in parts), composed=True)
-        found = run(
-            question, storage.indexes, storage.cohorts, 5, "calibrated", None, None, col.calibration
-        )
-        first = int(found.keys[0])
-        assert col.get(7, vectors=False).id == storage.live().items([first])[first].id
-        odds = np.log(found.normalised[0] / (1 - found.normalised[0]))
-        assert found.scores[0] == pytest.approx(1 / (1 + np.exp(-np.mean(odds))), rel=1e-6)
+        hits = col.search(parts=parts, fields=["image"], limit=5)
+        assert (hits[0].id, hits.fusion) == (7, "calibrated")
+        found = np.array([part.calibrated for part in hits[0].contributions])
+        odds = np.log(found / (1 - found))
+        assert hits[0].score == pytest.approx(1 / (1 + np.exp(-np.mean(odds))), rel=1e-6)
 
 
 def test_few_pairs_do_not_decide_a_ranking(tmp_path: Path) -> None:

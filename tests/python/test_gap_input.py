@@ -12,7 +12,7 @@ import pytest
 import gapless as gl
 from gapless.collection import Collection
 from gapless.errors import InvalidArgument, InvalidVector
-from gapless.query.plan import FUSIONS
+from gapless.query.fusion import FUSIONS
 
 DIM = 8
 RNG = np.random.default_rng(0)
@@ -97,7 +97,7 @@ def test_versions(col: Collection, version: Any) -> None:
     ("message", "arguments"),
     [
         ("combine is 5; use one of", {"combine": 5}),
-        ("combine is None; use one of", {"combine": None, "fusion": "rrf"}),
+        ("combine is 3; use one of", {"combine": 3, "fusion": "rrf"}),
         ("fusion is array", {"fusion": np.array(["rrf", "auto"])}),
         (r"weights\['image'\] is 1e\+308: give 0, or a number from", {"weights": {"image": 1e308}}),
         (r"weights\['image'\] is 5e-324: give 0, or a number from", {"weights": {"image": 5e-324}}),

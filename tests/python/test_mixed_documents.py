@@ -105,22 +105,14 @@ def test_raw_mixes_the_rows_themselves(tmp_path: Path, rng: np.random.Generator)
 
 
 def test_the_parts_of_a_query_count_alike(tmp_path: Path, rng: np.random.Generator) -> None:
-    """Two equal query vectors say what one says; that needs an encoder, so a plan is made here."""
-    from gapless.query.encoders import Part
-    from gapless.query.plan import Plan, run
-
     col, _, _ = filled(tmp_path / "c", rng)
-    storage = col._storage
     one, other = rng.normal(size=(2, DIM)).astype(np.float32)
 
-    def ask(*vectors: npt.NDArray[np.float32]) -> dict[int, float]:
-        parts = [Part("clip", "text", v / np.linalg.norm(v)) for v in vectors]
-        routes = tuple((p, name, 1.0) for p in parts for name in ("image", "caption"))
-        plan = Plan(routes, composed=len(vectors) > 1)
-        found = run(plan, storage.indexes, storage.cohorts, 100, "alpha_mix", None)
-        told = np.sum(~np.isnan(found.raw), axis=1)
-        assert set(told) <= {len(vectors), 2 * len(vectors)}
-        return dict(zip(found.keys.tolist(), found.scores.tolist(), strict=True))
+    def ask(*vectors: npt.NDArray[np.float32]) -> dict[Any, float]:
+        parts = [gl.Part(vector=v, space="clip", modality="text") for v in vectors]
+        found = col.search(parts=parts, fusion="alpha_mix", limit=100)
+        assert {len(hit.contributions) for hit in found} <= {len(vectors), 2 * len(vectors)}
+        return dict(zip(found.ids, found.scores, strict=True))
 
     alone, twice, both = ask(one), ask(one, one), ask(one, other)
     assert twice == pytest.approx(alone, abs=1e-6)

@@ -12,11 +12,12 @@ import pytest
 
 import gapless as gl
 from collection_kit import DIM, eye, mixed_schema
-from gapless import _core, collection_search
+from gapless import _core
 from gapless.cohorts import Cohorts
 from gapless.collection import Collection
 from gapless.errors import InvalidArgument, UnknownId
 from gapless.index_rows import present
+from gapless.query import answer
 from gapless.segments import Index
 
 
@@ -152,7 +153,7 @@ def test_fields_that_fill_or_empty_while_a_search_runs(
     fusion: str,
     change: str,
 ) -> None:
-    choose = collection_search.choose_fusion
+    choose = answer.choose_fusion
     meaning = rng.normal(size=(60, DIM))
     both = {"image": meaning, "caption": meaning + rng.normal(size=(60, DIM))}
     with gl.open(tmp_path / "c", mixed_schema()) as col:
@@ -170,7 +171,7 @@ def test_fields_that_fill_or_empty_while_a_search_runs(
                 col.upsert(range(60), {"caption": both["caption"]})
             return chosen
 
-        monkeypatch.setattr(collection_search, "choose_fusion", meanwhile)
+        monkeypatch.setattr(answer, "choose_fusion", meanwhile)
         fields = ["image"] if change == "empty" else None
         hits = col.search(
             vectors={"clip": meaning[0]}, modality="text", fusion=fusion, fields=fields, limit=60

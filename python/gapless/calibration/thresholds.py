@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InvalidArgument
-from ..query.plan import Plan
+from ..query.routes import Plan
 from ..results.ranking import Ranking
 from ..schema import Schema
 from .result import CalibrationResult

@@ -14,13 +14,13 @@ from ..alignment.rows import MIN_NORM
 from ..errors import InvalidArgument, SpaceMismatch, UnknownId
 from ..index_rows import present
 from ..segments import Index
-from .encoders import Part
+from .encoders import QueryVector
 
 __all__ = ["MixedHits", "check_mix", "mix"]
 
 Float64: TypeAlias = "npt.NDArray[np.float64]"
 Int64: TypeAlias = "npt.NDArray[np.int64]"
-Route: TypeAlias = "tuple[Part, str, float]"
+Route: TypeAlias = "tuple[QueryVector, str, float]"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,181 @@
+"""Search and fuse every route of a question, or of a batch of them, in one native call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _core
+from ..alignment.view import candidates_under
+from ..calibration.result import CalibrationResult
+from ..cohorts import Cohorts
+from ..errors import InvalidArgument
+from ..index_rows import present
+from ..results.ranking import Ranking, SearchedList
+from ..schema import Schema
+from ..segments import Index
+from .encoders import QueryVector
+from .fusion import Fuse
+from .mixed_documents import check_mix, mix
+from .routes import Plan
+
+__all__ = ["DEPTH", "ROW_RULES", "Scored", "Wanted", "run"]
+
+DEPTH = 100  # items that each field retrieves, or as many as are wanted
+TRIES = 20  # searches that a writer empties under; every one finds fields as they are then
+ROW_RULES = ("max", "mean", "maxsim")
+
+Background: TypeAlias = "dict[str, npt.NDArray[np.int64]]"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a search is to give, and how hard it is to look.
+
+    Attributes
+    ----------
+    limit : int
+        Items wanted of each question.
+    fuse : Fuse
+        The method chosen, with its parameters.
+    ef : int or None
+        Search effort in graph fields.
+    depth : int
+        Items that each field retrieves.
+    quotas : mapping of field to int
+        Those that retrieve exactly so many instead.
+    rules : mapping of field to {"max", "mean", "maxsim"}
+        How the scores of an item's rows become one; the best of them by default.
+    filter : object or None
+        What the native search takes for one: a bitset over keys.
+    exclude : tuple of int
+        Keys of items to leave out.
+    timeout : float or None
+        In seconds.
+    threads : int or None
+    """
+
+    limit: int
+    fuse: Fuse
+    ef: int | None = None
+    depth: int = DEPTH
+    quotas: Mapping[str, int] = field(default_factory=dict)
+    rules: Mapping[str, str] = field(default_factory=dict)
+    filter: Any = None
+    exclude: tuple[int, ...] = ()
+    timeout: float | None = None
+    threads: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What is searched, and what its scores mean.
+
+    Attributes
+    ----------
+    schema : Schema
+    indexes : mapping of field to index
+    cohorts : Cohorts
+    maps : mapping of field to Alignment, optional
+        Of an alignment that the indexes are not under; every row is scored anew.
+    calibration : CalibrationResult, optional
+    """
+
+    schema: Schema
+    indexes: Mapping[str, Index]
+    cohorts: Cohorts
+    maps: Mapping[str, _core.Alignment] | None = None
+    calibration: CalibrationResult | None = None
+
+
+def run(question: Plan, scored: Scored, wanted: Wanted, tries: int = TRIES) -> list[Ranking]:
+    """Search and fuse every route in one native call, and give a ranking for each question.
+
+    Fields may empty meanwhile; those that were empty when the method was chosen are left out
+    already, and where a background sample has gone in between, another one is drawn, up to `tries`
+    times.
+    """
+    count = question.questions
+    plan = question.filled(scored.indexes)
+    if not any(weight > 0 for _, _, weight in plan.routes):
+        return [Ranking.empty()] * count
+    mixing = wanted.fuse.method == "alpha_mix"
+    if mixing:
+        check_mix(plan.routes)
+    if count > 1 and (mixing or scored.maps is not None):
+        return [run(question.only(i), scored, wanted, tries)[0] for i in range(count)]
+    lists = tuple(SearchedList(part.modality, name, weight) for part, name, weight in plan.routes)
+    total = max(1, sum(len(scored.indexes[name]) for name in plan.fields))  # more is never found
+    limit = min(wanted.limit, total)
+    depth = max(limit, wanted.depth)
+    background = _background(plan, scored, wanted)
+    indexes = scored.indexes
+    if scored.maps is not None:
+        asked = {
+            name: [(one.vector[0, 0], one.modality) for one, to, _ in plan.routes if to == name]
+            for name in plan.fields
+        }
+        indexes = candidates_under(scored.maps, asked, indexes, depth, background)
+    ef = None if wanted.ef is None else min(wanted.ef, total)
+    try:
+        searches = [
+            _core.FieldSearch(
+                indexes[name],
+                part.vector[0, 0],
+                weight=weight,
+                ef=ef if isinstance(indexes[name], _core.HnswIndex) else None,
+                query_modality=part.modality,
+                filter=wanted.filter,
+                cohort=background.get(name),
+                calibration=_map(part, name, scored, wanted),
+                field=name,
+            )
+            for part, name, weight in plan.routes
+        ]
+        found: Any = _core.search_fields(
+            searches,
+            depth * len(lists) if mixing else limit,
+            method="combmax" if mixing else wanted.fuse.method,
+            depth=depth,
+            **{"combine": "mean_logit", **wanted.fuse.parameters},
+        )
+    except InvalidArgument:
+        if tries and any(_lost(indexes[name], keys) for name, keys in background.items()):
+            return run(question, scored, wanted, tries - 1)
+        raise
+    if mixing:
+        return [_ranking(mix(found, plan.routes, indexes, limit), lists)]
+    return [_ranking(found if count == 1 else found[i], lists) for i in range(count)]
+
+
+def _map(part: QueryVector, name: str, scored: Scored, wanted: Wanted) -> Any:
+    if wanted.fuse.method != "calibrated" or scored.calibration is None:
+        return None
+    return scored.calibration.types[part.modality or "", name].map
+
+
+def _background(plan: Plan, scored: Scored, wanted: Wanted) -> Background:
+    """Rows of a field that a score is compared with, for the fields where it is."""
+    found: Background = {}
+    for part, name, _ in plan.routes:
+        map_ = _map(part, name, scored, wanted)
+        if wanted.fuse.method == "cohort" or (map_ is not None and map_.background):
+            found[name] = scored.cohorts.of(name, scored.indexes[name])
+    return found
+
+
+def _ranking(found: Any, lists: Sequence[SearchedList]) -> Ranking:
+    raw = found.raw
+    rows = getattr(found, "rows", None)
+    if rows is None:  # mixed documents have one row in each field
+        rows = np.where(np.isnan(raw), -1, 0).astype(np.int32)
+    return Ranking(tuple(lists), found.scores, found.ids, found.ranks, raw, found.normalised, rows)
+
+
+def _lost(index: Index, keys: npt.NDArray[np.int64]) -> bool:
+    """Whether rows of a sample have been removed, or there were none to draw from."""
+    return not len(keys) or not present(index, keys).all()
