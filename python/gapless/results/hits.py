@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..catalog import ItemRow
 from ..errors import InvalidArgument
-from . import explain
+from . import explain, export
 from .contribution import Contribution, contributions_of, span_of
 from .item import Item
 from .ranking import Ranking
@@ -220,6 +220,28 @@ class Hits(Sequence[Hit]):
             groups=None if self.groups is None else self.groups[index],
         )
 
+    def take(self, places: Sequence[int], groups: Sequence[tuple[Any, Hits]] | None = None) -> Hits:
+        """Give the hits at `places`, counted from 0, in that order.
+
+        Parameters
+        ----------
+        places : sequence of int
+        groups : sequence of (value, Hits), as long as `places`, optional
+            What each of them stands for, and its others.
+        """
+        chosen = np.array(places, np.intp)
+        if groups is None and self.groups is not None:
+            groups = [self.groups[i] for i in places]
+        return Hits(
+            self.ranking.take(chosen),
+            [self.items[i] for i in places],
+            self.fusion,
+            self.reason,
+            spans=self.spans,
+            plain=None if self.plain is None else self.plain[chosen],
+            groups=groups,
+        )
+
     def __iter__(self) -> Iterator[Hit]:
         return iter(self._hits())
 
@@ -274,6 +296,42 @@ class Hits(Sequence[Hit]):
     def explanation(self) -> dict[str, Any]:
         """What `explain` says, as plain data ready for JSON."""
         return explain.data(self)
+
+    def to_list(self) -> list[dict[str, Any]]:
+        """Give one dict per hit, ready for JSON.
+
+        Keys are ``rank`` (from 1) and the attributes of `Hit`, spans as lists and contributions
+        as dicts; ``group`` and ``others`` (a list of such dicts) where hits were grouped.
+        """
+        return export.to_list(self)
+
+    def to_pandas(self) -> Any:
+        """Give a ``pandas.DataFrame`` of one row per hit.
+
+        Columns as the keys of `to_list`, with ``span_start`` and ``span_end``; metadata and
+        contributions are dicts and lists of dicts. Where hits were grouped, the others of a group
+        follow its best one, under the same rank.
+
+        Raises
+        ------
+        MissingExtra
+            When pandas is not installed.
+        """
+        return export.to_pandas(self)
+
+    def to_arrow(self) -> Any:
+        """Give a ``pyarrow.Table`` of one row per hit, of columns as in `to_pandas`.
+
+        Contributions are lists of structs; metadata and groups are JSON text. Ids are int64 where
+        all are ints and text where all are strings; where there are both, each is JSON text
+        (``7`` and ``"7"``), and the schema's metadata has ``ids: json``.
+
+        Raises
+        ------
+        MissingExtra
+            When pyarrow is not installed.
+        """
+        return export.to_arrow(self)
 
 
 def _leading(found: Ranking) -> list[int]:
