@@ -18,10 +18,17 @@ from gapless.rerank.cache import ScoreCache, key_of
 from gapless.rerank.how import Rerank, as_rerank
 from gapless.rerank.rerank import rerank
 from gapless.rerank.scorers import EncoderScorer, VectorScorer, register_reranker, rerankers
-from gapless.results.hits import Contribution
 
 MODALITIES = {"photo": "image", "caption": "text", "sound": "audio"}
 Documents = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What is read of a contribution."""
+
+    field: str
+    rank: int | None
 
 
 @dataclass(frozen=True)
@@ -31,11 +38,7 @@ class Found:
     id: str | int
     metadata: Mapping[str, Any] | None = None
     uri: str | None = None
-    contributions: tuple[Contribution, ...] = ()
-
-
-def said(field: str, rank: int | None) -> Contribution:
-    return Contribution("text", field, rank, 0.5, None, 1.0)
+    contributions: tuple[Said, ...] = ()
 
 
 def article(name: str, photo: int | None = 1, caption: int | None = 1) -> Found:
@@ -44,7 +47,7 @@ def article(name: str, photo: int | None = 1, caption: int | None = 1) -> Found:
         name,
         {"text": f"{name} text"},
         f"{name} photo.jpg",
-        (said("photo", photo), said("caption", caption)),
+        (Said("photo", photo), Said("caption", caption)),
     )
 
 
@@ -107,7 +110,7 @@ def test_route_scores_by_the_field_that_retrieved() -> None:
 def test_what_is_missing_is_left_out_of_the_mean() -> None:
     hits = [
         Found("none", {"title": "x"}),
-        Found("sound", {}, "a.wav", (said("sound", 1),)),
+        Found("sound", {}, "a.wav", (Said("sound", 1),)),
         Found("text", {"text": "good"}),
         Found("nothing"),
         Found("both", {"caption": "fine"}, "bad.png"),
@@ -141,7 +144,7 @@ def test_where_texts_and_images_come_from() -> None:
     rerank([nested], "q", Rerank(table, image="shot", mode="image"))
     assert table.asked[2:] == ["s"]
     # A uri without a known suffix is an image where a field of images has the item.
-    plain = Found("c", None, "x.bin", (said("photo", None),))
+    plain = Found("c", None, "x.bin", (Said("photo", None),))
     rerank([plain, replace(plain, contributions=())], "q", Rerank(table), modalities=MODALITIES)
     assert table.asked[3:] == ["x.bin"]
     how = Rerank(table, document=lambda hit: {"audio": "loud", "text": None}, mode="audio")

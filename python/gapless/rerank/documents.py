@@ -7,11 +7,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from ..errors import InvalidArgument
-from ..results.hits import Contribution
 from .how import Rerank
 from .scorers import Document
 
 __all__ = ["Candidate", "document_of", "part_of", "retrieving_modalities"]
+
+
+class Place(Protocol):
+    """What is read of a contribution."""
+
+    @property
+    def field(self) -> str:
+        """The field searched."""
+
+    @property
+    def rank(self) -> int | None:
+        """Place in that list, from 1; None where it did not retrieve the item."""
 
 
 class Candidate(Protocol):
@@ -30,7 +41,7 @@ class Candidate(Protocol):
         """Where the original lies."""
 
     @property
-    def contributions(self) -> Sequence[Contribution]:
+    def contributions(self) -> Sequence[Place]:
         """What each searched list said."""
 
 

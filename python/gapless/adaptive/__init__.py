@@ -1,0 +1,1 @@
+"""Searches that are tried one after another until one is sure enough."""
