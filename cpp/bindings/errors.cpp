@@ -25,6 +25,8 @@ void bind_errors() {
       raise("UnknownId", e.what());
     } catch (const InvalidArgument& e) {
       raise("InvalidArgument", e.what());
+    } catch (const Timeout& e) {
+      raise("Timeout", e.what());
     } catch (const CorruptFile& e) {
       raise("CorruptFile", e.what());
     } catch (const IoError& e) {

@@ -23,6 +23,11 @@ struct UnknownId : InvalidArgument {
   using InvalidArgument::InvalidArgument;
 };
 
+// The time that the caller allowed is over.
+struct Timeout : Error {
+  using Error::Error;
+};
+
 // Damage found in a file. The layer that knows the path adds it by catching `Corruption`.
 struct CorruptFile : Error {
   using Error::Error;

@@ -14,6 +14,7 @@
 #include "index/alignment.h"
 #include "index/filter.h"
 #include "index/index_view.h"
+#include "index/query_batch.h"
 #include "index/sections.h"
 #include "index/top_k.h"
 
@@ -27,6 +28,13 @@ struct SearchOptions {
   const Filter* filter = nullptr;
   std::size_t threads = 0;    // 0 = all cores for a batch, the calling thread for one query
   bool exact_scores = false;  // rescore what was found from the f32 rows
+};
+
+// The scores of all rows of several items by one or more queries: of query q and item i those at
+// q * firsts.back() + [firsts[i], firsts[i + 1]), by ordinal.
+struct ItemScores {
+  std::vector<std::size_t> firsts;
+  std::vector<float> scores;
 };
 
 // Bytes by purpose. What a search walks through is all but `vectors`.
@@ -69,9 +77,18 @@ class Index {
   // (count, k) scores and labels, best first, short rows padded with kNoScore and kNoLabel.
   void search(const float* queries, std::size_t query_dim, std::size_t count,
               const SearchOptions& options, float* scores, Label* labels) const;
+  // The same of queries [first, first + count) of a batch, whose modality it is.
+  void search(QueryBatch& queries, std::size_t first, std::size_t count,
+              const SearchOptions& options, float* scores, Label* labels) const;
   // Aligned scores of given labels from the best rows kept; NaN where there is no row.
   void score(const float* query, std::size_t query_dim, const std::string& query_modality,
              const Label* labels, std::size_t count, float* scores) const;
+  void score(QueryBatch& queries, std::size_t query, const Label* labels, std::size_t count,
+             float* scores) const;
+  // Those of all rows of items, which are the labels row_label(item, 0), row_label(item, 1) and so
+  // on until one has no row, by queries [first, first + count).
+  void score_items(QueryBatch& queries, std::size_t first, std::size_t count, const Label* items,
+                   std::size_t item_count, ItemScores& found) const;
   void contains(const Label* labels, std::size_t count, bool* found) const;
   void vectors(const Label* labels, std::size_t count, float* out) const;  // UnknownId
 
@@ -125,6 +142,7 @@ class Index {
 
   PreparedQuery prepare_query(const IndexView& view, const float* query, std::size_t query_dim,
                               const std::string& modality, std::size_t position = 0) const;
+  const std::vector<PreparedQuery>& ready(const IndexView& view, QueryBatch& queries) const;
   const IndexView& view() const { return *view_.load(std::memory_order_seq_cst); }
   IndexView& writable() { return *view_.load(std::memory_order_relaxed); }
   // Shows readers another view and returns when none looks at the old one.

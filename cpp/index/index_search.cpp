@@ -51,8 +51,31 @@ PreparedQuery Index::prepare_query(const IndexView& from, const float* query, st
   return alignment->prepare(ready.vector.data(), modality, dim());
 }
 
+const std::vector<PreparedQuery>& Index::ready(const IndexView& from, QueryBatch& queries) const {
+  const AlignmentPtr alignment = from.aligned ? from.aligned->alignment : nullptr;
+  if (queries.ready_for_ == this && queries.alignment_ == alignment) return queries.ready_;
+  queries.ready_for_ = nullptr;
+  queries.ready_.clear();
+  queries.ready_.reserve(queries.count_);
+  for (std::size_t i = 0; i < queries.count_; ++i) {
+    queries.ready_.push_back(prepare_query(from, queries.rows_ + i * queries.dim_, queries.dim_,
+                                           queries.modality_, queries.first_ + i));
+  }
+  queries.alignment_ = alignment;
+  queries.ready_for_ = this;
+  return queries.ready_;
+}
+
 void Index::search(const float* queries, std::size_t query_dim, std::size_t count,
                    const SearchOptions& options, float* scores, Label* labels) const {
+  QueryBatch batch(queries, query_dim, count, options.query_modality);
+  search(batch, 0, count, options, scores, labels);
+}
+
+void Index::search(QueryBatch& queries, std::size_t first, std::size_t count,
+                   const SearchOptions& given, float* scores, Label* labels) const {
+  SearchOptions options = given;
+  options.query_modality = queries.modality();
   if (options.k == 0) throw InvalidArgument("k is 0; ask for at least 1 result");
   if (options.recall != 0.0 && !(options.recall > 0.0 && options.recall < 1.0)) {
     throw InvalidArgument("recall is " + std::to_string(options.recall) +
@@ -66,12 +89,13 @@ void Index::search(const float* queries, std::size_t query_dim, std::size_t coun
   const_cast<Index*>(this)->before_search(options);
   const Epoch::Guard guard(epoch_);
   const IndexView& seen = view();
-  std::vector<PreparedQuery> prepared;
-  prepared.reserve(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    prepared.push_back(
-        prepare_query(seen, queries + i * query_dim, query_dim, options.query_modality, i));
+  const std::vector<PreparedQuery>& all = ready(seen, queries);
+  std::vector<PreparedQuery> some;
+  if (count < all.size()) {
+    const auto from = all.begin() + static_cast<std::ptrdiff_t>(first);
+    some.assign(from, from + static_cast<std::ptrdiff_t>(count));
   }
+  const std::vector<PreparedQuery>& prepared = count < all.size() ? some : all;
   std::unique_ptr<SlotFilter> filter;
   if (options.filter != nullptr) filter = std::make_unique<SlotFilter>(*options.filter, seen);
   search_rows(seen, prepared, filter.get(), options, scores, labels);
@@ -114,11 +138,21 @@ void Index::score_rows(const IndexView& from, const PreparedQuery& query, const 
 
 void Index::score(const float* query, std::size_t query_dim, const std::string& query_modality,
                   const Label* labels, std::size_t count, float* scores) const {
+  QueryBatch batch(query, query_dim, 1, query_modality);
+  score(batch, 0, labels, count, scores);
+}
+
+void Index::score(QueryBatch& queries, std::size_t query, const Label* labels, std::size_t count,
+                  float* scores) const {
+  thread_local std::vector<Slot> slots;
+  thread_local std::vector<std::size_t> places;
+  thread_local std::vector<float> found;
   const Epoch::Guard guard(epoch_);
   const IndexView& seen = view();
-  const PreparedQuery prepared = prepare_query(seen, query, query_dim, query_modality);
-  std::vector<Slot> slots;
-  std::vector<std::size_t> places;
+  const PreparedQuery& prepared = ready(seen, queries)[query];
+  slots.clear();
+  places.clear();
+  for (std::size_t i = 0; i < count; ++i) seen.table->touch(labels[i]);
   for (std::size_t i = 0; i < count; ++i) {
     scores[i] = std::numeric_limits<float>::quiet_NaN();
     const Slot slot = seen.slot(labels[i]);
@@ -126,9 +160,33 @@ void Index::score(const float* query, std::size_t query_dim, const std::string& 
     slots.push_back(slot);
     places.push_back(i);
   }
-  std::vector<float> found(slots.size());
+  found.resize(slots.size());
   score_rows(seen, prepared, slots.data(), slots.size(), found.data());
   for (std::size_t i = 0; i < slots.size(); ++i) scores[places[i]] = found[i];
+}
+
+void Index::score_items(QueryBatch& queries, std::size_t first, std::size_t count,
+                        const Label* items, std::size_t item_count, ItemScores& found) const {
+  thread_local std::vector<Slot> slots;
+  const Epoch::Guard guard(epoch_);
+  const IndexView& seen = view();
+  const std::vector<PreparedQuery>& prepared = ready(seen, queries);
+  slots.clear();
+  found.firsts.assign(1, 0);
+  for (std::size_t i = 0; i < item_count; ++i) seen.table->touch(items[i]);
+  for (std::size_t i = 0; i < item_count; ++i) {
+    for (Label ordinal = 0;; ++ordinal) {
+      const Slot slot = seen.slot(row_label(items[i], ordinal));
+      if (slot == kNoSlot) break;
+      slots.push_back(slot);
+    }
+    found.firsts.push_back(slots.size());
+  }
+  found.scores.resize(count * slots.size());
+  for (std::size_t q = 0; q < count; ++q) {
+    score_rows(seen, prepared[first + q], slots.data(), slots.size(),
+               found.scores.data() + q * slots.size());
+  }
 }
 
 }  // namespace gapless

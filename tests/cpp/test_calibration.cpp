@@ -123,17 +123,18 @@ TEST_CASE("calibrated search: a field without a calibration is refused by name")
   index->add(rows.data(), 3, nullptr, 1);
   FieldSearch search;
   search.index = index;
-  search.query = {1.0f, 0.0f};
+  search.queries = {1.0f, 0.0f};
   search.field = "caption";
-  FusionOptions options;
-  options.method = FusionMethod::kCalibrated;
-  CHECK_THROWS_WITH_AS(search_fields({search}, 3, 0, options), doctest::Contains("'caption'"),
+  FusedOptions options;
+  options.k = 3;
+  options.fusion.method = FusionMethod::kCalibrated;
+  CHECK_THROWS_WITH_AS(search_fields({search}, options), doctest::Contains("'caption'"),
                        InvalidArgument);
   search.calibration = platt(4.0, -1.0, -2.0);
-  CHECK_THROWS_WITH_AS(search_fields({search}, 3, 0, options), doctest::Contains("0 cohort rows"),
+  CHECK_THROWS_WITH_AS(search_fields({search}, options), doctest::Contains("0 cohort rows"),
                        InvalidArgument);
   search.cohort = {1, 2};
-  const FusedHits hits = search_fields({search}, 3, 0, options);
+  const FusedHits hits = search_fields({search}, options);
   REQUIRE(hits.labels == std::vector<Label>{0, 1, 2});
   const double level = 0.9 * 0.6;  // of the scores 0 and 0.6
   CHECK(hits.scores[1] == doctest::Approx(probability(4.0 * 0.6 - 1.0 - 2.0 * level)));

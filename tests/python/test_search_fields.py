@@ -136,5 +136,5 @@ def test_bad_input(fields: Fields) -> None:
         search_fields([FieldSearch(fields[0], np.ones(3))], 5)
     with pytest.raises(TypeError):
         FieldSearch(None, QUERY)  # type: ignore[arg-type]
-    with pytest.raises(InvalidArgument, match="one query"):
-        FieldSearch(fields[0], np.ones((2, DIM)))
+    with pytest.raises(InvalidArgument, match="one query and a FieldSearch has 2"):
+        search_fields([FieldSearch(fields[0], np.ones((2, DIM)))], 5)
