@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,19 +9,19 @@ from types import TracebackType
 from typing import Any, overload
 
 import numpy as np
-import numpy.typing as npt
 
-from .batch import ItemId, read_batch, read_id
+from .batch import ItemId, read_batch, read_id, whole
 from .calibration.samples import type_name
 from .collection_gap import GapMethods
 from .collection_search import SearchMethods
-from .errors import InvalidArgument, UnknownId
+from .errors import InvalidArgument
 from .field_rows import FieldVectors
 from .folder import folder_path
-from .index_rows import labels, present
 from .item_keys import keys_of, listed_ids
+from .item_reads import field_stats, read_items, read_neighbours
 from .query.encoders import Encoders, OwnEncoders
-from .results.hits import Item
+from .results.hits import Hit, Item
+from .results.row import Row
 from .schema import Schema
 from .spans import FieldSpans
 from .storage import CheckpointPolicy, Storage
@@ -264,42 +263,85 @@ class Collection(SearchMethods, GapMethods):
         DuplicateId, InvalidArgument
             For an id given twice or of the wrong type.
         """
-        catalog = self._storage.live()
+        self._storage.live()
         names, alone = listed_ids(ids)
-        keys = keys_of(catalog, names)
-        rows = catalog.items(keys)
-        items = []
-        with self._storage.swapping.shared():
-            indexes = self._storage.indexes
-            filled = {field: present(index, labels(keys)) for field, index in indexes.items()}
-            arrays: dict[int, dict[str, npt.NDArray[np.float32]]] = {key: {} for key in keys}
-            if vectors:
-                for field, index in indexes.items():
-                    there = labels(keys)[filled[field]]
-                    try:
-                        found = index.vectors(there)
-                    except UnknownId:  # removed beside this call, and from the catalogue first
-                        rows = catalog.items(keys)
-                        break
-                    for key, row in zip(there.tolist(), found, strict=True):
-                        arrays[key][field] = row
-        for i, (name, key) in enumerate(zip(names, keys, strict=True)):
-            if key not in rows:
-                raise UnknownId(f"there is no item {name!r}: it was removed just now")
-            text = rows[key].metadata
-            items.append(
-                Item(
-                    id=name,
-                    metadata=None if text is None else json.loads(text),
-                    uri=rows[key].uri,
-                    fields=tuple(field for field in indexes if filled[field][i]),
-                    vectors=arrays[key],
-                )
-            )
+        items = read_items(self._storage, names, vectors)
         return items[0] if alone else items
 
+    def neighbours(
+        self,
+        item: ItemId | Hit,
+        field: str | None = None,
+        row: int | None = None,
+        before: int | None = None,
+        after: int | None = None,
+        *,
+        n: int = 1,
+        vectors: bool = False,
+    ) -> list[Row]:
+        """Fetch the rows around one row of an item: the frames about a clip that was found.
+
+        Parameters
+        ----------
+        item : str, int or Hit
+            A hit says field and row itself: those that it was found by.
+        field : str
+        row : int
+            Ordinal of the row in the middle, from 0.
+        before, after : int, optional
+            How many rows to go back and forth; `n` by default. The item's ends cut them short.
+        n : int
+        vectors : bool
+            Fetch the vectors as well.
+
+        Returns
+        -------
+        list of Row
+            In order, the row in the middle included.
+
+        Raises
+        ------
+        UnknownId, UnknownField
+        InvalidArgument
+            When the item has no such row, when a hit was found by no field, when a number is
+            negative, and for field or row beside a hit or missing beside an id.
+
+        Examples
+        --------
+        >>> import numpy as np, gapless as gl, tempfile
+        >>> frame = gl.Field("clip", "image", several=True)
+        >>> schema = gl.Schema({"clip": gl.Space(4)}, {"frame": frame})
+        >>> with gl.open(tempfile.mkdtemp(), schema) as col:
+        ...     spans = [[(0, 2), (2, 4), (4, 6), (6, 8)]]
+        ...     col.upsert(["film"], {"frame": [np.eye(4)]}, spans={"frame": spans})
+        ...     [(row.ordinal, row.span) for row in col.neighbours("film", "frame", 2)]
+        [(1, (2.0, 4.0)), (2, (4.0, 6.0)), (3, (6.0, 8.0))]
+        """
+        self._storage.live()
+        if isinstance(item, Hit):
+            if field is not None or row is not None:
+                raise InvalidArgument("a hit says its field and row itself: leave them out")
+            field, row, item = item.field, item.row, item.id
+            if field is None:
+                raise InvalidArgument(f"the hit {item!r} was found by no field: name one of them")
+        elif field is None or row is None:
+            raise InvalidArgument("give field and row beside an id, or a hit of a search")
+        return read_neighbours(
+            self._storage,
+            read_id(item),
+            field,
+            whole("row", row, 0),
+            whole("before", n if before is None else before, 0),
+            whole("after", n if after is None else after, 0),
+            vectors,
+        )
+
     def stats(self) -> dict[str, Any]:
-        """Count items, rows, bytes and pending writes, as a dict ready for JSON."""
+        """Count items, rows, bytes and pending writes, as a dict ready for JSON.
+
+        Of a field that takes several rows per item it says also how many items fill it, and how
+        many rows they have each.
+        """
         catalog = self._storage.live()
         segments = catalog.segments()
         active, calibration = self._storage.alignment, self.calibration
@@ -307,15 +349,7 @@ class Collection(SearchMethods, GapMethods):
             "path": str(self.path),
             "items": self._storage.count,
             "fields": {
-                name: {
-                    "space": self.schema.fields[name].space,
-                    "modality": self.schema.fields[name].modality,
-                    "index": self.schema.fields[name].index,
-                    "dim": index.dim,
-                    "rows": len(index),
-                    "memory_bytes": index.memory_bytes,
-                    "segment": segments[name].file if name in segments else None,
-                }
+                name: field_stats(self.schema.fields[name], index, segments.get(name))
                 for name, index in self._storage.indexes.items()
             },
             "pending_rows": catalog.pending_rows,

@@ -14,7 +14,9 @@ from .errors import InvalidArgument
 __all__ = ["FieldSpans", "Span", "SpanTable", "read_spans"]
 
 Span: TypeAlias = "tuple[float, float]"
-FieldSpans: TypeAlias = "Sequence[Sequence[Span | None] | npt.NDArray[Any] | None]"
+FieldSpans: TypeAlias = (
+    "Sequence[Span | Sequence[Span | None] | npt.NDArray[Any] | None] | npt.NDArray[Any]"
+)
 Int64: TypeAlias = "npt.NDArray[np.int64]"
 
 
