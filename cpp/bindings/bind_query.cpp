@@ -17,21 +17,19 @@ namespace {
 void take_queries(FieldSearch& search, const ArrayLike& query, const OptionalArrayLike& tokens) {
   const bool late = search.rule == RowRule::kMaxSim;
   py::array given = py::array::ensure(query);
-  std::size_t at_once = 0;  // rows of a question; 0 = all
-  if (!late) {
-    at_once = 1;
-  } else if (given && given.ndim() == 3) {
-    at_once = static_cast<std::size_t>(given.shape(1));
+  if (!given) PyErr_Clear();
+  std::size_t questions = 1;
+  if (late && given && given.ndim() == 3) {
+    questions = static_cast<std::size_t>(given.shape(0));
     given = given.reshape({given.shape(0) * given.shape(1), given.shape(2)});
   }
-  if (!given) PyErr_Clear();
   const Rows rows = as_rows(given ? py::object(given) : py::object(query), 0, true, "queries");
   search.queries.assign(rows.data(), rows.data() + rows.count * rows.dim);
-  if (at_once == 0) at_once = std::max<std::size_t>(1, rows.count);
   search.firsts = {0};
   if (tokens.is_none()) {
-    for (std::size_t row = 0; row < rows.count; row += at_once) {
-      search.firsts.push_back(row + at_once);
+    if (!late) questions = rows.count;
+    for (std::size_t i = 1; i <= questions; ++i) {
+      search.firsts.push_back(i * (rows.count / questions));
     }
     return;
   }

@@ -51,11 +51,9 @@ def assert_equal_hits(one: FusedHits, other: FusedHits) -> None:
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
 
 
-@pytest.mark.parametrize("threads", [1, 2, None])
+@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("method", METHODS)
-def test_equals_its_questions_one_by_one(
-    searches: Searches, method: str, threads: int | None
-) -> None:
+def test_equals_its_questions_one_by_one(searches: Searches, method: str, threads: int) -> None:
     exclude = [None if i % 3 else np.arange(i, 700, 9) for i in range(QUESTIONS)]
     batch = search_fields_batch(
         searches(slice(None)), 7, method, depth=40, exclude=exclude, threads=threads
