@@ -24,7 +24,9 @@ from gapless.adaptive.router import (
 )
 from gapless.collection import Collection
 from gapless.errors import InvalidArgument, SpaceMismatch
+from gapless.query.fusion import Fuse
 from gapless.results.hits import Hits
+from gapless.stages.stages import VectorSearch
 
 SIZE = 24
 BOTH = 80  # items with image and caption
@@ -297,13 +299,13 @@ def test_routes_are_read() -> None:
     route = Route({"limit": 3}, "few")
     assert read_routes("r", route) == [route]
     assert read_routes("r", [route, {"limit": 3}, [route]]) == [route, Route({"limit": 3}), route]
-    stage, other = object(), object()
+    stage, other = VectorSearch("image"), Fuse("rrf")
     assert read_routes("r", [stage, other]) == [Route({"stages": (stage, other)})]
     assert read_routes("r", [[stage], {"limit": 3}]) == [
         Route({"stages": (stage,)}), Route({"limit": 3})
     ]  # fmt: skip
     assert read_routes("r", []) == []
-    refused: list[Any] = ["image", 3, None, [stage, {"limit": 3}]]
+    refused: list[Any] = ["image", 3, None, [stage, {"limit": 3}], [object()]]
     for wrong in refused:
         with pytest.raises(InvalidArgument, match="r gave"):
             read_routes("r", wrong)

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from ..errors import InvalidArgument
 from ..schema import Schema
+from ..stages.stages import stage_name
 
 __all__ = [
     "AUDIO_WORDS",
@@ -91,17 +92,13 @@ def read_routes(what: str, given: Any) -> list[Route]:
     if isinstance(given, Mapping):
         return [Route(given)]
     if isinstance(given, (list, tuple)):
-        if given and all(_is_stage(entry) for entry in given):
+        if given and all(stage_name(entry) is not None for entry in given):
             return [Route({"stages": tuple(given)})]
         return [route for entry in given for route in read_routes(what, entry)]
     raise InvalidArgument(
         f"{what} gave {given!r:.60}: it is to give search arguments as a dict, a list of stages, a "
         "Route, or a list of those to try in order"
     )
-
-
-def _is_stage(entry: object) -> bool:
-    return not isinstance(entry, (Route, Mapping, list, tuple))
 
 
 def mentions_visual(question: str, words: Iterable[str] = VISUAL_WORDS) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ..batch import as_array
+from ..arrays import as_array
 from ..errors import InvalidArgument
 
 __all__ = [
@@ -155,7 +155,7 @@ class VectorScorer:
             raise InvalidArgument(
                 f"modality is {modality!r}: give the modality of query=, together with it"
             )
-        rows = None if query is None else as_array("query", query).copy()
+        rows = None if query is None else as_array("query", query).astype(np.float64)
         object.__setattr__(self, "fields", fields)
         object.__setattr__(self, "query", rows)
         object.__setattr__(self, "modality", modality)

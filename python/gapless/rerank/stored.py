@@ -10,15 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ..alignment.versions import AlignmentVersion, home_of
-from ..batch import as_matrix
+from ..arrays import as_matrix
 from ..errors import InvalidArgument, UnknownField
+from ..row_labels import SHIFT
 from ..schema import Schema
 from ..segments import Index
 from .scorers import VectorScorer
 
 __all__ = ["Asked", "StoredVectors", "max_sim"]
 
-ORDINAL_SHIFT = 40  # of a row's label, as in cpp/core/types.h
 Float64: TypeAlias = "npt.NDArray[np.float64]"
 Float32: TypeAlias = "npt.NDArray[np.float32]"
 Int64: TypeAlias = "npt.NDArray[np.int64]"
@@ -147,7 +147,7 @@ def max_sim(index: Index, keys: Int64, query: Float32, modality: str | None = No
     best = np.full((len(query), len(keys)), np.nan)
     left, ordinal = np.arange(len(keys)), 0
     while len(left):  # an item's rows are numbered from 0 without a gap
-        labels = keys[left] | np.int64(ordinal) << ORDINAL_SHIFT
+        labels = keys[left] | np.int64(ordinal) << SHIFT
         there = np.asarray(index.contains(labels), bool)
         left, labels = left[there], labels[there]
         for token, vector in enumerate(query):
