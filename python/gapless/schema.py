@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
 
@@ -114,11 +114,15 @@ class Schema:
     spaces : mapping of str to Space
     fields : mapping of str to Field
         At least one field; each names one of the spaces.
+    routes : mapping of query modality to fields, optional
+        Fields that queries of a modality search by default, where those are not all that they can
+        reach: ``{"image": ["dino"], "text": ["clip", "caption"]}`` lets images find images by
+        another model than texts do.
 
     Raises
     ------
     SchemaMismatch
-        When a field names a space that the schema lacks.
+        When a field names a space that the schema lacks, or a route a field.
     InvalidArgument
         For an empty schema, a bad name, or a value that is no Space or Field.
 
@@ -134,6 +138,7 @@ class Schema:
 
     spaces: Mapping[str, Space]
     fields: Mapping[str, Field]
+    routes: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_members("Schema.spaces", self.spaces, Space)
@@ -145,15 +150,18 @@ class Schema:
                     f"field {name!r} names the space {field.space!r}, and the schema has {known}: "
                     "add the space or correct the name"
                 )
+        _check_routes(self.routes, self.fields)
         # Copies behind a read-only view: a caller's dict that changes later must not change us.
         object.__setattr__(self, "spaces", MappingProxyType(dict(self.spaces)))
         object.__setattr__(self, "fields", MappingProxyType(dict(self.fields)))
+        routes = {modality: tuple(names) for modality, names in self.routes.items()}
+        object.__setattr__(self, "routes", MappingProxyType(routes))
 
     def __hash__(self) -> int:
         return hash(self.to_json())
 
-    def __reduce__(self) -> tuple[type[Schema], tuple[dict[str, Space], dict[str, Field]]]:
-        return Schema, (dict(self.spaces), dict(self.fields))
+    def __reduce__(self) -> tuple[type[Schema], tuple[dict[str, Any], ...]]:
+        return Schema, (dict(self.spaces), dict(self.fields), dict(self.routes))
 
     def dim(self, field: str) -> int:
         """Dimension of the vectors of `field`."""
@@ -165,13 +173,13 @@ class Schema:
 
     def to_json(self) -> str:
         """Text form, the one kept in a collection's catalogue."""
-        return json.dumps(
-            {
-                "spaces": {name: asdict(space) for name, space in self.spaces.items()},
-                "fields": {name: _field_json(field) for name, field in self.fields.items()},
-            },
-            sort_keys=False,
-        )
+        told: dict[str, Any] = {
+            "spaces": {name: asdict(space) for name, space in self.spaces.items()},
+            "fields": {name: _field_json(field) for name, field in self.fields.items()},
+        }
+        if self.routes:  # left out, older releases can read it
+            told["routes"] = {modality: list(names) for modality, names in self.routes.items()}
+        return json.dumps(told)
 
     @classmethod
     def from_json(cls, text: str) -> Schema:
@@ -187,6 +195,7 @@ class Schema:
             return cls(
                 spaces={name: Space(**value) for name, value in data["spaces"].items()},
                 fields={name: Field(**value) for name, value in data["fields"].items()},
+                routes=data.get("routes", {}),
             )
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise InvalidArgument(f"not the JSON of a schema: {error}") from error
@@ -196,6 +205,11 @@ class Schema:
         return [
             *_differences("space", self.spaces, other.spaces),
             *_differences("field", self.fields, other.fields),
+            *(
+                [f"routes are {dict(self.routes)} on disk, {dict(other.routes)} given"]
+                if self.routes != other.routes
+                else []
+            ),
         ]
 
     def require(self, given: Schema) -> None:
@@ -232,6 +246,24 @@ def _differences(kind: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) 
                 if getattr(ours[name], part.name) != getattr(theirs[name], part.name)
             ]
     return lines
+
+
+def _check_routes(routes: object, fields: Mapping[str, Field]) -> None:
+    if not isinstance(routes, Mapping):
+        raise InvalidArgument(f"Schema.routes is {routes!r}: give a dict of modality to fields")
+    for modality, names in routes.items():
+        _check_name("a modality in Schema.routes", modality)
+        if isinstance(names, str) or not isinstance(names, Sequence) or not names:
+            raise InvalidArgument(
+                f"Schema.routes[{modality!r}] is {names!r}: give a list of fields, such as "
+                "['image']"
+            )
+        for name in names:
+            if name not in fields:
+                raise SchemaMismatch(
+                    f"Schema.routes[{modality!r}] names the field {name!r}, and the schema has "
+                    f"{', '.join(map(repr, fields))}: add the field or correct the name"
+                )
 
 
 def _check_members(what: str, given: object, kind: type) -> None:

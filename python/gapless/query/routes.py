@@ -131,7 +131,7 @@ def choose_fields(
         raise InvalidArgument(
             f"routes is a {type(routes).__name__}: give a dict of query modality to fields"
         )
-    for modality, names in (routes or {}).items():
+    for modality, names in (schema.routes if routes is None else routes).items():
         if isinstance(names, str) or not isinstance(names, Iterable):
             raise InvalidArgument(f"routes[{modality!r}] is {names!r}: give a list of fields")
         table[modality] = tuple(known_fields(schema, names))
