@@ -6,12 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..row_labels import SHIFT
+
 if TYPE_CHECKING:
     from .hits import Hits
 
 __all__ = ["Contribution", "contributions_of", "span_of"]
-
-ORDINAL_BITS = 40  # a row's label is ordinal << 40 | key of its item
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def span_of(hits: Hits, place: int, j: int) -> tuple[float, float] | None:
     row = int(hits.ranking.rows[place, j])
     if row < 0:
         return None
-    label = row << ORDINAL_BITS | int(hits.ranking.keys[place])
+    label = row << SHIFT | int(hits.ranking.keys[place])
     return hits.spans.get((hits.ranking.lists[j].field, label))
 
 
