@@ -43,7 +43,9 @@ class DiagnosisMethods:
         """Measure the modality gap and what it does, raw and under the active alignment.
 
         The work is bounded: above `sample` rows in a space, that many are looked at, and some 200
-        of each modality ask the whole collection for the bias that its searches have.
+        of each modality ask the whole collection for the bias that its searches have. Where a field
+        takes several rows per item, the first of each item is looked at, and the bias is that of
+        the sample: the rows of one item crowd around each other, and would pass for a bias.
 
         Parameters
         ----------
@@ -87,7 +89,8 @@ class DiagnosisMethods:
             over_all = {
                 part.space: index_bias(part, storage.indexes, k, skip, seed)
                 for part, _ in drawn
-                if part.count < sum(len(storage.indexes[name]) for name in part.rows)
+                if not any(storage.schema.fields[name].several for name in part.rows)
+                and part.count < sum(len(storage.indexes[name]) for name in part.rows)
             }
         return diagnose_samples(drawn, k, over_all)
 

@@ -9,10 +9,10 @@ import numpy.typing as npt
 
 from .catalog import Catalog
 from .errors import CorruptFile
-from .row_labels import MAX_ROWS, SHIFT, labels, row_labels
+from .row_labels import MAX_ROWS, SHIFT, first_rows, labels, row_labels
 from .segments import Index
 
-__all__ = ["all_rows", "count_rows", "labels", "present", "put", "replay"]
+__all__ = ["all_rows", "count_rows", "filling", "labels", "present", "put", "replay"]
 
 Int64: TypeAlias = "npt.NDArray[np.int64]"
 
@@ -42,6 +42,11 @@ def all_rows(index: Index, keys: Int64, several: bool = True) -> Int64:
     if not several:
         return keys[present(index, keys)]
     return row_labels(keys, count_rows(index, keys))
+
+
+def filling(index: Index) -> Int64:
+    """Keys of the items that have a row in `index`, ascending: the labels of their first rows."""
+    return first_rows(np.asarray(index.ids()))
 
 
 def present(index: Index, rows: Int64) -> npt.NDArray[np.bool_]:

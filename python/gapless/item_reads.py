@@ -12,11 +12,11 @@ import numpy.typing as npt
 from .batch import ItemId, known_fields
 from .catalog import SegmentRow
 from .errors import InvalidArgument, UnknownId
-from .index_rows import count_rows, labels, present
+from .index_rows import count_rows, filling, labels, present
 from .item_keys import keys_of
 from .results.hits import Item
 from .results.row import Row
-from .row_labels import first_rows, row_labels
+from .row_labels import row_labels
 from .schema import Field
 from .segments import Index
 from .storage import Storage
@@ -142,6 +142,6 @@ def field_stats(field: Field, index: Index, segment: SegmentRow | None) -> dict[
         "segment": None if segment is None else segment.file,
     }
     if field.several:
-        said["items"] = len(first_rows(np.asarray(index.ids())))
+        said["items"] = len(filling(index))
         said["rows_per_item"] = rows / said["items"] if said["items"] else 0.0
     return said

@@ -14,6 +14,8 @@ from .. import _core
 from ..batch import as_array, known_fields
 from ..errors import InvalidArgument, InvalidVector, UnknownField
 from ..findings import Finding
+from ..index_rows import filling
+from ..row_labels import item_keys
 from ..schema import Schema
 from ..segments import Index
 from .align import AlignmentResult, check_method, judge, read_pairs
@@ -104,7 +106,8 @@ def estimate(
         Fields to align; all by default. Fitted maps may take fields of two spaces, when named.
     pairs : as in `gapless.align`, optional
     key_pairs : (n, 2) int64, optional
-        Pairs as keys of items. Without either, items that fill two fields are the pairs.
+        Pairs as keys of items. Without either, items that fill two fields are the pairs. Of an
+        item with several rows in a field, the first one is paired.
     queries : mapping, optional
         {modality: (n, dim)}, or with several spaces {space: {modality: (n, dim)}}.
 
@@ -162,7 +165,7 @@ def drift_of(
     next_key: int,
 ) -> FieldDrift:
     """Compare the mean of a field's present rows with that at the time of an alignment."""
-    keys = np.asarray(index.ids())
+    keys = item_keys(np.asarray(index.ids()))
     later = float((keys >= next_key).mean()) if len(keys) else 0.0
     added = later if next_key else None
     distance, finding = None, None
@@ -270,9 +273,9 @@ def _pairs(
 
 
 def _keys_of_pairs(first: Index, second: Index, given: KeyPairs | None) -> KeyPairs:
-    """Keys (n, 2) of paired rows of two indexes, at most 5,000 of them."""
+    """Labels (n, 2) of paired rows of two indexes, at most 5,000; of each item its first row."""
     if given is None:
-        both = np.intersect1d(np.asarray(first.ids()), np.asarray(second.ids()))
+        both = np.intersect1d(filling(first), filling(second))
         found = np.stack([both, both], axis=1)
     else:
         # Either item of a pair may be the one that fills the first field.

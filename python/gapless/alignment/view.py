@@ -9,13 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _core
+from ..index_rows import all_rows, present
+from ..row_labels import first_rows, item_keys
 from ..segments import Index
 
 __all__ = ["candidates_under"]
 
 CHUNK = 2_048  # rows fetched at once: copies of more would need fresh memory each time
 
-Keys: TypeAlias = "npt.NDArray[np.int64]"
+Rows: TypeAlias = "npt.NDArray[np.int64]"
 Query: TypeAlias = "tuple[npt.NDArray[np.float32], str | None]"
 
 
@@ -24,7 +26,7 @@ def candidates_under(
     asked: Mapping[str, Sequence[Query]],
     indexes: Mapping[str, Index],
     depth: int,
-    background: Mapping[str, Keys],
+    background: Mapping[str, Rows],
 ) -> dict[str, _core.FlatIndex]:
     """Gather all rows that a search under other maps can look at, in small exact indexes.
 
@@ -38,57 +40,60 @@ def candidates_under(
     indexes : mapping of field to index
         Nobody may remove rows meanwhile.
     depth : int
-        Rows that each query retrieves.
-    background : mapping of field to keys
+        Items that each query retrieves.
+    background : mapping of field to labels
         Rows wanted beside those retrieved.
 
     Returns
     -------
     dict of field to FlatIndex
-        With its map set, holding the first `depth` rows of each query, the rows of the items that
-        other fields' queries retrieve, and the background.
+        With its map set, holding all rows of the first `depth` items of each query, and of those
+        that other fields' queries retrieve, and the background.
     """
-    found: dict[str, Keys] = {}
+    found: dict[str, Rows] = {}
     for name, queries in asked.items():
         best = [_Best(depth) for _ in queries]
-        keys = np.asarray(indexes[name].ids())
-        for start in range(0, len(keys), CHUNK):
-            some = _copy(indexes[name], keys[start : start + CHUNK], maps.get(name))
+        rows = np.asarray(indexes[name].ids())
+        once = len(first_rows(rows)) == len(rows)
+        for start in range(0, len(rows), CHUNK):
+            some = _copy(indexes[name], rows[start : start + CHUNK], maps.get(name))
+            deep = min(depth, len(some)) if once else len(some)  # an item may fill the first places
             for (vector, modality), top in zip(queries, best, strict=True):
-                top.take(*some.search(vector, min(depth, len(some)), query_modality=modality))
-        found[name] = np.concatenate([top.keys for top in best])
-    items = np.unique(np.concatenate(list(found.values())))
-    chosen = {
-        name: np.union1d(items, background.get(name, np.empty(0, np.int64))) for name in asked
-    }
-    return {
-        name: _copy(indexes[name], keys[_there(indexes[name], keys)], maps.get(name))
-        for name, keys in chosen.items()
-    }
+                top.take(*some.search(vector, deep, query_modality=modality))
+        found[name] = np.concatenate([top.rows for top in best])
+    items = np.unique(item_keys(np.concatenate(list(found.values()))))
+    copies = {}
+    for name in asked:
+        beside = background.get(name, np.empty(0, np.int64))
+        beside = beside[present(indexes[name], beside)]
+        rows = np.union1d(all_rows(indexes[name], items), beside)
+        copies[name] = _copy(indexes[name], rows, maps.get(name))
+    return copies
 
 
 class _Best:
-    """The first `depth` of scores that come in chunks; ties go to the lower key."""
+    """The best rows of the first `depth` items, from scores that come in chunks.
+
+    Ties go to the lower label.
+    """
 
     def __init__(self, depth: int) -> None:
         self._depth = depth
         self.scores: npt.NDArray[np.float32] = np.empty(0, np.float32)
-        self.keys: Keys = np.empty(0, np.int64)
+        self.rows: Rows = np.empty(0, np.int64)
 
-    def take(self, scores: npt.NDArray[Any], keys: npt.NDArray[Any]) -> None:
+    def take(self, scores: npt.NDArray[Any], rows: npt.NDArray[Any]) -> None:
         scores = np.concatenate([self.scores, np.ravel(scores)])
-        keys = np.concatenate([self.keys, np.ravel(keys)])
-        first = np.lexsort((keys, -scores))[: self._depth]
-        self.scores, self.keys = scores[first], keys[first]
+        rows = np.concatenate([self.rows, np.ravel(rows)])
+        order = np.lexsort((rows, -scores))
+        _, once = np.unique(item_keys(rows[order]), return_index=True)
+        first = order[np.sort(once)[: self._depth]]
+        self.scores, self.rows = scores[first], rows[first]
 
 
-def _copy(index: Index, keys: Keys, alignment: _core.Alignment | None) -> _core.FlatIndex:
+def _copy(index: Index, rows: Rows, alignment: _core.Alignment | None) -> _core.FlatIndex:
     copy = _core.FlatIndex(index.dim)
-    if len(keys):
-        copy.add(index.vectors(keys), ids=keys)
+    if len(rows):
+        copy.add(index.vectors(rows), ids=rows)
     copy.set_alignment(alignment)
     return copy
-
-
-def _there(index: Index, keys: Keys) -> npt.NDArray[np.bool_]:
-    return np.asarray(index.contains(keys), bool)

@@ -15,7 +15,7 @@ from ..batch import as_array, as_matrix, known_fields, read_id
 from ..catalog import Catalog
 from ..errors import InvalidArgument, UnknownField
 from ..findings import Finding
-from ..index_rows import labels, present
+from ..index_rows import filling, labels, present
 from ..item_keys import keys_of
 from ..schema import Schema
 from ..segments import Index
@@ -45,7 +45,7 @@ def gather(
     key_pairs : (n, 2) int64 or None
         As `item_keys.read_key_pairs` gives them. Without either, items that fill two fields are
         pairs: either row stands for a query to the other's field, where queries of its space meet
-        that field.
+        that field. Of an item with several rows in a field, the first one counts.
     positives : mapping of (query modality, field) to (queries, documents or ids), or None
     alignment : AlignmentVersion, optional
         The one in use, which says where it takes queries from one space into another.
@@ -196,11 +196,15 @@ def _stored_sets(
 
 
 def _paired_keys(first: Index, second: Index, given: Keys | None, *, same: bool) -> Keys:
-    """Keys (n, 2) of matching rows of two fields, which may be one field, at most 5,000."""
+    """Labels (n, 2) of matching rows of two fields, which may be one, at most 5,000.
+
+    They are the first rows of their items, as the background is of single rows: the best of many
+    would be compared with what one row reaches.
+    """
     if given is None:
         both = np.zeros(0, np.int64)
         if not same:
-            both = np.intersect1d(np.asarray(first.ids()), np.asarray(second.ids()))
+            both = np.intersect1d(filling(first), filling(second))
         found = np.stack([both, both], axis=1)
     else:
         # Either item of a pair may be the one that fills the first field; one that is paired with

@@ -9,6 +9,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ..index_rows import present
+from ..row_labels import item_keys
 from ..segments import Index
 from .sampling import Sample, merge_keys
 from .whole_index import ask, some_rows
@@ -112,11 +114,12 @@ def with_neighbours(
         asked[name] = some_rows(index, len(rows), rng, ASKED)
         if name not in skip:  # a row finds itself first
             found.append(ask(index, rows[asked[name]], LOOKED_UP + 1, modality)[1].ravel())
-    wanted = np.unique(np.concatenate(found))
+    met = np.concatenate(found)
+    wanted = np.unique(item_keys(met[met >= 0]))
     _, changed = merge_keys({}, list(pairs))
     more, owners = {}, {}
     for name, rows in sample.rows.items():
-        real = np.intersect1d(wanted, np.asarray(indexes[name].ids(), dtype=np.int64))
+        real = wanted[present(indexes[name], wanted)]  # of several rows, the sample has the first
         fetched = indexes[name].vectors(real).astype(np.float64)
         keys = np.array([changed.get(key, key) for key in real.tolist()], dtype=np.int64)
         fresh = ~np.isin(keys, sample.keys[name])

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from .. import _core
 from ..batch import whole
 from ..errors import InvalidArgument
+from ..index_rows import filling
 from ..schema import Schema
 from ..segments import Index
 from .given import (
@@ -220,7 +221,8 @@ def sample_fields(
     """Draw a sample of every space of a collection that has a vector, fetching only its rows.
 
     `maps` are the active alignment's and `method` its name. Pairs, labels and answers are by the
-    integer keys of the indexes. `queries` are {modality: rows}, or with several spaces
+    integer keys of items. Of an item with several rows in a field the first one is looked at, so
+    that all items count alike. `queries` are {modality: rows}, or with several spaces
     {space: {modality: rows}}.
 
     Raises
@@ -246,7 +248,7 @@ def sample_fields(
         mine = (queries or {}).get(space) if spaced else queries
         asked = read_queries(mine, schema.spaces[space].dim)
         wanted = read_answers(answers if asked else None, asked)
-        real = {name: np.asarray(index.ids(), dtype=np.int64) for name, index in filled.items()}
+        real = {name: filling(index) for name, index in filled.items()}
         owner, wanted, same, known = merge_same(real, pairs, wanted, labels)
         at = draw_rows(owner, modality_of, sample, seed, known)
         part = Sample(
@@ -265,10 +267,16 @@ def sample_fields(
             wanted,
             {name: real[name][at[name]] for name in filled if len(at[name])},
         )
-        drawn.append((part, _notes(space, at, real, seed)))
+        many = [name for name, index in filled.items() if len(index) > len(real[name])]
+        drawn.append((part, (*_notes(space, at, real, seed), *_first_alone(space, many))))
     if not drawn:
         raise InvalidArgument("there is no vector to look at: add items first")
     return drawn
+
+
+def _first_alone(space: str, many: Sequence[str]) -> tuple[str, ...]:
+    names = ", ".join(map(repr, many))
+    return (f"{space}: only the first row of each item in {names}",) if many else ()
 
 
 def _notes(

@@ -150,7 +150,8 @@ def near_duplicates(
     max_neighbours : int
         A row with more near-duplicates than this is counted as truncated.
     collection : Collection, optional
-        Look through its fields instead of arrays. No other thread may remove items meanwhile.
+        Look through its fields instead of arrays, all rows of an item where it has several. No
+        other thread may remove items meanwhile.
 
     Raises
     ------

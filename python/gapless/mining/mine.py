@@ -98,7 +98,9 @@ def mine_hard_negatives(
         Searched instead of a FlatIndex of `documents`. Its alignment, if any, is in the scores.
     collection : Collection, optional
         Mine between two of its fields, which are of one space. Ranks are those of the active
-        alignment, scores are raw cosines. No other thread may remove items meanwhile.
+        alignment, scores are raw cosines. Of an item with several rows in a field the first one
+        asks, and is what copies are told by; documents score by their best row. No other thread
+        may remove items meanwhile.
     query_modality : str, optional
         Modality of array queries, for an index with an alignment.
     schedule : {"hard", "random-first"}

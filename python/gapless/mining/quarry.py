@@ -13,12 +13,16 @@ from ..alignment.align import align_rows
 from ..batch import ItemId, as_array, as_matrix, read_id
 from ..collection import Collection
 from ..errors import InvalidArgument, SpaceMismatch, UnknownField, UnknownId
+from ..index_rows import count_rows
+from ..item_keys import keys_of
+from ..row_labels import row_labels
 
 __all__ = ["ArrayQuarry", "CollectionQuarry", "Quarry", "field_rows"]
 
 Keys: TypeAlias = "npt.NDArray[np.int64]"
 Rows: TypeAlias = "npt.NDArray[np.float32]"
 FETCH = 1_000  # items of a collection fetched at once
+FEW = 64  # the same, of items with any number of rows
 
 
 class Quarry(Protocol):
@@ -130,7 +134,8 @@ class CollectionQuarry:
     """One field's vectors against another field, through the collection's public methods.
 
     Keys are positions in ``col.ids()``. Rankings are those of the active alignment; scores are
-    raw cosines.
+    raw cosines. Of an item with several rows in a field, the first one asks, and is compared with
+    positives to find copies; as a document it scores by the best.
     """
 
     def __init__(
@@ -219,9 +224,9 @@ class CollectionQuarry:
     def search(self, first: int, last: int, k: int) -> Keys:
         """Ask the collection, in the document field alone."""
         block = self._questions[first:last]
-        items = self._col.get([self._names[key] for key in block], vectors=True)
+        rows = self._index(self._from).vectors(self._labels(block))
         # The scores of these very queries are asked for next.
-        vectors = {first + i: item.vectors[self._from] for i, item in enumerate(items)}
+        vectors = {first + i: row for i, row in enumerate(rows)}
         self._chunk = (first, vectors)
         found = np.full((len(block), k), -1, np.int64)
         for i in range(len(block)):
@@ -236,18 +241,30 @@ class CollectionQuarry:
         return found
 
     def rows(self, keys: Keys) -> Rows:
-        """Fetch from the collection."""
-        found = []
-        for start in range(0, len(keys), FETCH):
-            names = [self._names[key] for key in keys[start : start + FETCH]]
-            items = self._col.get(names, vectors=True)
-            found += [item.vectors[self._to] for item in items]
-        return np.array(found, dtype=np.float32)
+        """Fetch the first row of each document."""
+        return self._index(self._to).vectors(self._labels(keys))
 
     def score(self, query: int, keys: Keys, rows: Rows) -> Rows:
         """Cosines, in float64 before rounding."""
-        exact = rows.astype(np.float64) @ self._chunk[1][query].astype(np.float64)
-        return exact.astype(np.float32)
+        asked = self._chunk[1][query].astype(np.float64)
+        if not self._col.schema.fields[self._to].several:
+            return (rows.astype(np.float64) @ asked).astype(np.float32)
+        found = np.empty(len(keys), np.float32)
+        index = self._index(self._to)
+        for start in range(0, len(keys), FEW):
+            labels = self._labels(keys[start : start + FEW])
+            counts = count_rows(index, labels)
+            cosines = index.vectors(row_labels(labels, counts)).astype(np.float64) @ asked
+            best = np.maximum.reduceat(cosines, np.cumsum(counts) - counts)
+            found[start : start + FEW] = best
+        return found
+
+    def _index(self, field: str) -> FlatIndex | HnswIndex:
+        return self._col._storage.indexes[field]
+
+    def _labels(self, keys: Keys) -> Keys:
+        names = [self._names[key] for key in keys]
+        return np.array(keys_of(self._col._storage.live(), names), np.int64)
 
 
 def field_rows(
@@ -266,7 +283,7 @@ def field_rows(
     -------
     dict, dict, dict or None
         By field: rows (n, dim) after the active alignment, the item of each row, and its label
-        (None where it has none).
+        (None where it has none). An item may have several rows in a field.
 
     Raises
     ------
@@ -299,14 +316,15 @@ def field_rows(
                     "labels are strings, numbers or booleans"
                 )
             for name in item.vectors.keys() & rows.keys():
-                rows[name].append(item.vectors[name])
-                items[name].append(item.id)
-                labels[name].append(label)
+                block = np.atleast_2d(item.vectors[name])
+                rows[name].append(block)
+                items[name] += [item.id] * len(block)
+                labels[name] += [label] * len(block)
     empty = [name for name in names if not rows[name]]
     if empty:
         raise InvalidArgument(f"the fields {empty} are empty: leave them out")
     aligned: dict[str, npt.ArrayLike] = {
-        name: align_rows(np.stack(rows[name]), col._storage.indexes[name].alignment)
+        name: align_rows(np.concatenate(rows[name]), col._storage.indexes[name].alignment)
         for name in names
     }
     return aligned, items, None if label_key is None else labels
