@@ -283,16 +283,6 @@ class Catalog(GapTables, RowTables):
                 found.update((row[0], ItemRow(*row)) for row in db.execute(query, part))
         return found
 
-    def ids_of(self, keys: Sequence[int]) -> dict[int, str | int]:
-        """Id of each of these keys; absent ones are left out."""
-        found: dict[int, str | int] = {}
-        with self._reading() as db:
-            for start in range(0, len(keys), CHUNK):
-                part = keys[start : start + CHUNK]
-                marks = ",".join("?" * len(part))
-                found.update(db.execute(f"SELECT key, id FROM items WHERE key IN ({marks})", part))
-        return found
-
     def ids(self) -> list[str | int]:
         """Every id, in order of first insertion."""
         with self._reading() as db:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,58 +12,7 @@ from .batch import ItemId, read_id, read_ids
 from .catalog import Catalog
 from .errors import InvalidArgument, UnknownId
 
-__all__ = ["KnownIds", "keys_of", "listed_ids", "read_key_pairs"]
-
-MAX_KNOWN = 1_000_000
-
-
-class KnownIds:
-    """Ids of the keys met so far, so that a search need not ask the catalogue for them again.
-
-    The id of a key never changes and no key is given twice, so an entry stays true until its item
-    is removed. At most `limit` are held; all are dropped when there would be more.
-    """
-
-    def __init__(self, limit: int = MAX_KNOWN) -> None:
-        self._limit = limit
-        self._ids: dict[int, ItemId] = {}
-        self._removals = 0
-        self._lock = threading.Lock()
-
-    def ids_of(self, keys: Sequence[int], catalog: Callable[[], Catalog]) -> list[ItemId | None]:
-        """Id of each key, None for one that the catalogue lacks; it is asked once, if at all."""
-        found = list(map(self._ids.get, keys))
-        if None not in found:
-            return found
-        removals = self._removals
-        missing = [key for key, item in zip(keys, found, strict=True) if item is None]
-        fetched = catalog().ids_of(missing)
-        with self._lock:
-            if removals == self._removals:  # else one of them may have been removed since
-                self._put(fetched)
-        return [
-            fetched.get(key) if item is None else item
-            for key, item in zip(keys, found, strict=True)
-        ]
-
-    def put(self, pairs: Iterable[tuple[int, ItemId]]) -> None:
-        """Note keys and ids that have been committed."""
-        with self._lock:
-            self._put(dict(pairs))
-
-    def _put(self, fresh: Mapping[int, ItemId]) -> None:
-        if len(self._ids) + len(fresh) > self._limit:
-            self._ids = {}
-        if len(fresh) <= self._limit:
-            self._ids.update(fresh)
-
-    def forget(self, keys: Iterable[int]) -> None:
-        """Drop keys whose items have been removed."""
-        with self._lock:
-            self._removals += 1
-            for key in keys:
-                self._ids.pop(key, None)
-
+__all__ = ["keys_of", "listed_ids", "read_key_pairs"]
 
 def listed_ids(ids: ItemId | np.integer[Any] | Iterable[ItemId]) -> tuple[list[ItemId], bool]:
     """Check ids, and tell whether a lone one was given."""

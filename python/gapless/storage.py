@@ -14,7 +14,7 @@ import numpy as np
 
 from .alignment.sums import RunningSums
 from .alignment.versions import active_alignment
-from .batch import Batch, ItemId
+from .batch import Batch
 from .calibration.stored import Calibrations
 from .catalog import Catalog, ItemRow, check_durability
 from .checkpoints import CheckpointPolicy
@@ -22,7 +22,7 @@ from .cohorts import Cohorts
 from .errors import GaplessError, InvalidArgument, StorageError
 from .folder import LOCK_NAME, prepare_folder
 from .index_rows import labels, present, put, replay
-from .item_keys import KnownIds
+from .known_items import KnownItems
 from .locking import FileLock, SharedLock
 from .row_changes import RowChange, removal, replacement
 from .schema import Schema
@@ -62,7 +62,7 @@ class Storage(GapStorage):
         self._lock: FileLock | None = None
         self._behind = False
         self.version = self.metadata_version = 0
-        self._known = KnownIds()
+        self._known = KnownItems()
         self._pid = os.getpid()
         check_durability(durability)
         prepare_folder(path, schema)
@@ -228,12 +228,14 @@ class Storage(GapStorage):
                 for field, change in changes.items():
                     change.write(catalog, field)
 
+            described = any(value is not None for value in (*batch.metadata, *batch.uris))
+
             def follow() -> None:
-                self._known.put((row[0], row[1]) for row in rows)
+                if described:
+                    self._known.forget(key for key in known if key is not None)
                 self.count += known.count(None)
                 self._follow(changes)
 
-            described = any(value is not None for value in (*batch.metadata, *batch.uris))
             self._commit(write, follow, metadata=described or None in known)
             self._checkpoint_if_due()
 
@@ -270,9 +272,9 @@ class Storage(GapStorage):
             self.sums.enter(field, change.labels)
             self.cohorts.forget(field, change.gone)
 
-    def ids_of(self, keys: list[int]) -> list[ItemId | None]:
-        """Id of each key; None where the item is not there, such as one removed meanwhile."""
-        return self._known.ids_of(keys, self.live)
+    def items_of(self, keys: list[int]) -> list[ItemRow | None]:
+        """Item of each key; None where it is not there, such as one removed meanwhile."""
+        return self._known.items_of(keys, self.live)
 
     # -- checkpoints --------------------------------------------------------------------------
 

@@ -40,7 +40,8 @@ def stored(col: Collection) -> dict[Any, dict[int, npt.NDArray[np.float32]]]:
     """Every row of the frames, by id and ordinal, read from the index itself."""
     index = col._storage.indexes[FRAMES]
     names = np.asarray(index.ids())
-    ids = col._storage.ids_of(item_keys(names).tolist())
+    items = col._storage.items_of(item_keys(names).tolist())
+    ids = [None if item is None else item.id for item in items]
     found: dict[Any, dict[int, npt.NDArray[np.float32]]] = {}
     for name, place, row in zip(ids, ordinals(names).tolist(), index.vectors(names), strict=True):
         found.setdefault(name, {})[place] = row

@@ -11,9 +11,10 @@ import pytest
 
 import gapless as gl
 from collection_kit import DIM, eye, mixed_schema
-from gapless.catalog import Catalog
+from gapless.catalog import Catalog, ItemRow
 from gapless.collection import Collection
-from gapless.item_keys import KnownIds, keys_of
+from gapless.item_keys import keys_of
+from gapless.known_items import KnownItems
 
 
 def filled(path: Path) -> Collection:
@@ -33,55 +34,60 @@ class Asked:
     def get(self) -> Any:
         return self
 
-    def ids_of(self, keys: list[int]) -> dict[int, str | int]:
+    def items(self, keys: list[int]) -> dict[int, ItemRow]:
         self.asked.append(list(keys))
-        found = {key: self.ids[key] for key in keys if key in self.ids}
+        found = {key: ItemRow(key, self.ids[key], None, None) for key in keys if key in self.ids}
         if self.meanwhile is not None:
             self.meanwhile()
         return found
 
 
-def test_ids_of_keys_are_those_of_the_catalogue(tmp_path: Path) -> None:
+def ids(items: list[ItemRow | None]) -> list[str | int | None]:
+    return [None if item is None else item.id for item in items]
+
+
+def test_items_of_keys_are_those_of_the_catalogue(tmp_path: Path) -> None:
     with filled(tmp_path / "c") as col:
         storage = col._storage
         keys = keys_of(storage.live(), ["a", 1, "1"])
-        assert storage.ids_of([*keys[::-1], 99]) == ["1", 1, "a", None]
+        assert ids(storage.items_of([*keys[::-1], 99])) == ["1", 1, "a", None]
         col.remove("a")
-        assert storage.ids_of(keys) == [None, 1, "1"]
+        assert ids(storage.items_of(keys)) == [None, 1, "1"]
         col.upsert(["a"], {"image": eye(3)})
         again = keys_of(storage.live(), ["a"])
-        assert storage.ids_of([*keys, *again]) == [None, 1, "1", "a"]
+        assert ids(storage.items_of([*keys, *again])) == [None, 1, "1", "a"]
+        col.upsert([1], metadata=[{"x": 2}], uris=["there"])
+        assert storage.items_of(keys[1:2]) == [ItemRow(keys[1], 1, '{"x": 2}', "there")]
     with gl.open(tmp_path / "c") as col:
-        assert col._storage.ids_of([*keys, *again]) == [None, 1, "1", "a"]
-        assert col._storage.ids_of([]) == []
+        assert ids(col._storage.items_of([*keys, *again])) == [None, 1, "1", "a"]
+        assert col._storage.items_of([]) == []
     with pytest.raises(gl.errors.InvalidArgument, match="closed"):
-        col._storage.ids_of([98])
+        col._storage.items_of([98])
 
 
 def test_known_keys_are_not_asked_for_again() -> None:
-    catalog, known = Asked({1: "a", 2: 7}), KnownIds()
-    assert known.ids_of([2, 1], catalog.get) == [7, "a"]
-    assert known.ids_of([1, 2, 1], catalog.get) == ["a", 7, "a"]
-    assert known.ids_of([1, 5], catalog.get) == ["a", None]
+    catalog, known = Asked({1: "a", 2: 7}), KnownItems()
+    assert ids(known.items_of([2, 1], catalog.get)) == [7, "a"]
+    assert ids(known.items_of([1, 2, 1], catalog.get)) == ["a", 7, "a"]
+    assert ids(known.items_of([1, 5], catalog.get)) == ["a", None]
     assert catalog.asked == [[2, 1], [5]]
 
 
-def test_an_id_removed_while_it_is_fetched_is_not_kept() -> None:
-    known = KnownIds()
+def test_an_item_removed_while_it_is_fetched_is_not_kept() -> None:
+    known = KnownItems()
     catalog = Asked({1: "a"}, meanwhile=lambda: known.forget([1]))
-    assert known.ids_of([1], catalog.get) == ["a"]
+    assert ids(known.items_of([1], catalog.get)) == ["a"]
     catalog.ids.clear()
-    assert known.ids_of([1], catalog.get) == [None]
+    assert known.items_of([1], catalog.get) == [None]
 
 
-def test_no_more_ids_are_held_than_the_limit() -> None:
-    catalog, known = Asked({key: str(key) for key in range(30)}), KnownIds(limit=10)
+def test_no_more_items_are_held_than_the_limit() -> None:
+    catalog, known = Asked({key: str(key) for key in range(30)}), KnownItems(limit=10)
     for key in range(30):
-        assert known.ids_of([key], catalog.get) == [str(key)]
-        assert 0 < len(known._ids) <= 10
-    known.put((key, str(key)) for key in range(30))
-    assert len(known._ids) <= 10
-    assert known.ids_of([29, 3], catalog.get) == ["29", "3"]
+        assert ids(known.items_of([key], catalog.get)) == [str(key)]
+        assert 0 < len(known._items) <= 10
+    assert ids(known.items_of(list(range(30)), catalog.get)) == list(map(str, range(30)))
+    assert len(known._items) <= 10
 
 
 @pytest.mark.parametrize(
