@@ -12,7 +12,8 @@ import numpy.typing as npt
 from ..alignment.versions import AlignmentVersion, home_of
 from ..arrays import as_matrix
 from ..errors import InvalidArgument, UnknownField
-from ..row_labels import SHIFT
+from ..index_rows import count_rows
+from ..row_labels import row_labels
 from ..schema import Schema
 from ..segments import Index
 from .scorers import VectorScorer
@@ -144,14 +145,10 @@ def max_sim(index: Index, keys: Int64, query: Float32, modality: str | None = No
     ndarray (n,) float64
         -1 to 1; NaN for an item without a row.
     """
+    counts = count_rows(index, keys)
+    labels, owners = row_labels(keys, counts), np.repeat(np.arange(len(keys)), counts)
     best = np.full((len(query), len(keys)), np.nan)
-    left, ordinal = np.arange(len(keys)), 0
-    while len(left):  # an item's rows are numbered from 0 without a gap
-        labels = keys[left] | np.int64(ordinal) << SHIFT
-        there = np.asarray(index.contains(labels), bool)
-        left, labels = left[there], labels[there]
-        for token, vector in enumerate(query):
-            scores = np.asarray(index.score(vector, labels, query_modality=modality), np.float64)
-            best[token, left] = np.fmax(best[token, left], scores)
-        ordinal += 1
+    for token, vector in enumerate(query):
+        scores = np.asarray(index.score(vector, labels, query_modality=modality), np.float64)
+        np.fmax.at(best[token], owners, scores)
     return np.asarray(best.mean(axis=0))
