@@ -87,6 +87,8 @@ def test_relevance_is_from_nought_to_one() -> None:
     assert relevance([0.02, 0.01, 0.005], "calibrated").tolist() == [1.0, 0.5, 0.25]
     assert relevance([2.0, 2.0], "rrf").tolist() == [1.0, 1.0]
     assert relevance([], "rrf").tolist() == []
+    assert relevance([3.0, 1.0, -math.inf], "rerank").tolist() == [1.0, 0.0, 0.0]
+    assert relevance([-math.inf], "rerank").tolist() == [0.0]
     assert relevance([-1.0, -2.0], "cohort").tolist() == [1.0, 0.0]
 
 

@@ -36,8 +36,8 @@ class Contribution:
     weight : float
         The list's weight; below 0 for a part that items are not to be like.
     calibrated : float or None
-        Probability that the item is relevant, by this pair alone; None unless the fusion is
-        ``"calibrated"``.
+        Probability that the item is relevant, by this pair alone. None unless the fusion is
+        ``"calibrated"``, or the pair type is calibrated and the search was told to explain.
     row : int
         Which of the item's rows in the field scored best, counted from 0.
     span : (float, float) or None
@@ -68,8 +68,11 @@ def contributions_of(hits: Hits, place: int) -> tuple[Contribution, ...]:
     ranks, aligned = found.ranks[place].tolist(), found.raw[place].tolist()
     normalised = found.normalised[place].tolist()
     rows = found.rows[place].tolist()
-    plain = [math.nan] * len(rows) if hits.plain is None else hits.plain[place].tolist()
-    told = hits.fusion == "calibrated"
+    nothing = [math.nan] * len(rows)
+    plain = nothing if hits.plain is None else hits.plain[place].tolist()
+    told = nothing if hits.calibrated is None else hits.calibrated[place].tolist()
+    if hits.fusion == "calibrated":
+        told = normalised
     return tuple(
         Contribution(
             query_modality=asked.query_modality,
@@ -79,7 +82,7 @@ def contributions_of(hits: Hits, place: int) -> tuple[Contribution, ...]:
             aligned=aligned[j],
             normalised=_known(normalised[j]),
             weight=asked.weight,
-            calibrated=_known(normalised[j]) if told else None,
+            calibrated=_known(told[j]),
             row=max(rows[j], 0),
             span=span_of(hits, place, j),
         )

@@ -55,14 +55,17 @@ def relevance(scores: npt.ArrayLike, method: str) -> Float64:
     Returns
     -------
     ndarray (n,) float64
-        All 1 where the scores are equal.
+        All 1 where the scores are equal; 0 for one that is not finite, as of an item that a
+        reranker was not asked about.
     """
     found = np.asarray(scores, np.float64)
-    if not found.size:
-        return found
-    low = 0.0 if method == "calibrated" else float(found.min())
-    spread = float(found.max()) - low
-    return np.ones_like(found) if spread <= 0.0 else (found - low) / spread
+    told = np.isfinite(found)
+    if not told.any():
+        return told.astype(np.float64)
+    low = 0.0 if method == "calibrated" else float(found[told].min())
+    spread = float(found[told].max()) - low
+    scaled = np.ones_like(found) if spread <= 0.0 else (found - low) / spread
+    return np.where(told, scaled, 0.0)
 
 
 def mmr(

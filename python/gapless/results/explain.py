@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html as markup
 import json
+import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from .contribution import Contribution
     from .hits import Hit, Hits
 
-__all__ = ["data", "html", "table", "text"]
+__all__ = ["data", "html", "number", "part_data", "table", "text"]
 
 ABOUT = 60  # characters of metadata shown
 Line = tuple[str, ...]
@@ -39,20 +40,20 @@ def html(hits: Hits) -> str:
 
 def text(hits: Hits) -> str:
     """Say how each hit got its score, one line per (query part, field)."""
-    said = "probability" if hits.fusion == "calibrated" else "normalised"
     header = (
-        "rank", "id", "score", "query → field", "place", "raw", "aligned", said, "weight",
-        "row", "span",
+        "rank", "id", "score", "query → field", "place", "raw", "aligned", "normalised",
+        "probability", "weight", "row", "span",
     )  # fmt: skip
+    same = hits.fusion == "calibrated"  # then what it gave is the probability
     lines: list[Line] = []
     for rank, hit in enumerate(hits, 1):
         head: Line = (str(rank), repr(hit.id), f"{hit.score:.4f}")
         for part in hit.contributions:
-            lines.append((*head, *_cells(part)))
+            lines.append((*head, *_cells(part, same)))
             head = ("", "", "")
         if any(head):
             lines.append((*head, *[""] * (len(header) - len(head))))
-    kept = _told(lines, {"raw": 5, "row": 9, "span": 10})
+    kept = _told(lines, range(5, 12), len(header))
     rows = [tuple(line[i] for i in kept) for line in lines]
     names = tuple(header[i] for i in kept) if lines else header
     return "\n".join([f"fusion: {hits.fusion} ({hits.reason})", *columns(names, rows)])
@@ -68,12 +69,13 @@ def data(hits: Hits) -> dict[str, Any]:
             {
                 "rank": rank,
                 "id": hit.id,
-                "score": hit.score,
+                "score": number(hit.score),
                 "confidence": hit.confidence,
                 "field": hit.field,
                 "row": hit.row,
                 "span": None if hit.span is None else list(hit.span),
                 "contributions": [part_data(part) for part in hit.contributions],
+                **({} if hits.groups is None else {"group": hit.group, "others": hit.others.ids}),
             }
             for rank, hit in enumerate(hits, 1)
         ],
@@ -85,12 +87,12 @@ def part_data(part: Contribution) -> dict[str, Any]:
     return {**asdict(part), "span": None if part.span is None else list(part.span)}
 
 
-def _cells(part: Contribution) -> Line:
-    said = part.normalised if part.calibrated is None else part.calibrated
+def _cells(part: Contribution, same: bool) -> Line:
+    numbers = (part.raw, part.aligned, None if same else part.normalised, part.calibrated)
     return (
         part.route,
         "-" if part.rank is None else str(part.rank),
-        *("-" if value is None else f"{value:.4f}" for value in (part.raw, part.aligned, said)),
+        *("-" if value is None else f"{value:.4f}" for value in numbers),
         f"{part.weight:g}",
         "-" if part.row == 0 else str(part.row),
         _span(part.span),
@@ -118,14 +120,19 @@ def _overview(hits: Hits) -> tuple[Line, list[Line]]:
         )
         for rank, hit in enumerate(hits, 1)
     ]
-    kept = _told(lines, {"span": 4, "group": 5, "others": 6, "about": 7}, len(header))
+    kept = _told(lines, range(4, 8), len(header))
     return tuple(header[i] for i in kept), [tuple(line[i] for i in kept) for line in lines]
 
 
-def _told(lines: list[Line], optional: dict[str, int], width: int = 11) -> list[int]:
+def _told(lines: list[Line], optional: range, width: int) -> list[int]:
     """Columns to show: an optional one only where some line says something."""
-    empty = {i for i in optional.values() if all(line[i] in ("", "-") for line in lines)}
+    empty = {i for i in optional if all(line[i] in ("", "-") for line in lines)}
     return [i for i in range(width) if i not in empty]
+
+
+def number(value: float) -> float | None:
+    """Give None for what JSON has no number for, as the score of an item that had none."""
+    return value if math.isfinite(value) else None
 
 
 def _about(hit: Hit) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MissingExtra
-from .explain import part_data
+from .explain import number, part_data
 
 if TYPE_CHECKING:
     from .hits import Hit, Hits
@@ -23,6 +23,7 @@ def to_list(hits: Hits) -> list[Row]:
     found = []
     for rank, hit in enumerate(hits, 1):
         row = {"rank": rank, **_head(hit)}
+        row["score"] = number(hit.score)
         row["span"] = None if hit.span is None else list(hit.span)
         row["metadata"], row["uri"] = hit.metadata, hit.uri
         row["contributions"] = [part_data(part) for part in hit.contributions]

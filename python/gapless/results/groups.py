@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -16,6 +17,8 @@ __all__ = ["Grouping", "group", "grouped", "values_at"]
 
 Value: TypeAlias = "Any"  # of JSON
 URI = ("uri", "$uri")
+KEY = re.compile(r"(?:\\.|[^.\\])+", re.DOTALL)
+PATH = re.compile(rf"{KEY.pattern}(?:\.{KEY.pattern})*", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +45,15 @@ class Grouping:
 
 
 def values_at(items: Sequence[ItemRow], path: str) -> list[Value]:
-    """Look up what items are to be grouped by.
+    r"""Look up what items are to be grouped by.
 
     Parameters
     ----------
     items : sequence of ItemRow
     path : str
         A key of the metadata, such as ``"doc_id"``, or keys of nested objects with dots between
-        them, such as ``"video.id"``; or ``"uri"`` for where the originals lie.
+        them, such as ``"video.id"`` (``\.`` is a dot within a key, as in filters); or ``"uri"``
+        for where the originals lie.
 
     Returns
     -------
@@ -66,14 +70,14 @@ def values_at(items: Sequence[ItemRow], path: str) -> list[Value]:
     >>> values_at([ItemRow(1, "a", '{"video": {"id": 7}}', None)], "video.id")
     [7]
     """
-    if not isinstance(path, str) or not all(path.split(".")):
+    if not isinstance(path, str) or not PATH.fullmatch(path):
         raise InvalidArgument(
             f"group_by is {path!r}: give a key of the metadata, such as 'doc_id', or of nested "
             "objects, such as 'video.id', or 'uri'"
         )
     if path in URI:
         return [item.uri for item in items]
-    keys = path.split(".")
+    keys = [re.sub(r"\\(.)", r"\1", key, flags=re.DOTALL) for key in KEY.findall(path)]
     return [None if item.metadata is None else _value(item.metadata, keys) for item in items]
 
 

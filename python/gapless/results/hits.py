@@ -138,6 +138,9 @@ class Hits(Sequence[Hit]):
         Of the rows that have one; a row's label is ``ordinal << 40 | key``.
     plain : ndarray (n, lists), optional
         Cosines before any alignment; NaN for unknown.
+    calibrated : ndarray (n, lists), optional
+        Probabilities by each list alone; NaN for unknown. The fusion ``"calibrated"`` has them in
+        the ranking.
     cursor : str, optional
     groups : sequence of (value, Hits), length n, optional
         What each hit stands for, and the further hits of that group.
@@ -160,7 +163,8 @@ class Hits(Sequence[Hit]):
     """
 
     __slots__ = (
-        "_made", "cursor", "fusion", "groups", "items", "plain", "ranking", "reason", "spans"
+        "_made", "calibrated", "cursor", "fusion", "groups", "items", "plain", "ranking",
+        "reason", "spans",
     )  # fmt: skip
 
     def __init__(
@@ -172,6 +176,7 @@ class Hits(Sequence[Hit]):
         *,
         spans: Spans | None = None,
         plain: npt.NDArray[Any] | None = None,
+        calibrated: npt.NDArray[Any] | None = None,
         cursor: str | None = None,
         groups: Sequence[tuple[Any, Hits]] | None = None,
     ) -> None:
@@ -185,6 +190,7 @@ class Hits(Sequence[Hit]):
         self.reason = reason
         self.spans = spans
         self.plain = plain
+        self.calibrated = calibrated
         self.cursor = cursor
         self.groups = groups
         self._made: list[Hit] | None = None
@@ -217,6 +223,7 @@ class Hits(Sequence[Hit]):
             self.reason,
             spans=self.spans,
             plain=None if self.plain is None else self.plain[index],
+            calibrated=None if self.calibrated is None else self.calibrated[index],
             groups=None if self.groups is None else self.groups[index],
         )
 
@@ -239,6 +246,7 @@ class Hits(Sequence[Hit]):
             self.reason,
             spans=self.spans,
             plain=None if self.plain is None else self.plain[chosen],
+            calibrated=None if self.calibrated is None else self.calibrated[chosen],
             groups=groups,
         )
 
@@ -271,6 +279,7 @@ class Hits(Sequence[Hit]):
                 for name in ("scores", "ranks", "raw", "normalised", "rows")
             )
             and _same(self.plain, other.plain)
+            and _same(self.calibrated, other.calibrated)
             and [hit.span for hit in self] == [hit.span for hit in other]
             and (self.groups is None) == (other.groups is None)
             and all(a == b for a, b in zip(self.groups or (), other.groups or (), strict=True))
@@ -279,8 +288,9 @@ class Hits(Sequence[Hit]):
     __hash__ = None  # type: ignore[assignment]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        state = (self.spans, self.plain, self.cursor, self.groups)
-        return _made_again, (self.ranking, list(self.items), self.fusion, self.reason, *state)
+        more = ("spans", "plain", "calibrated", "cursor", "groups")
+        state = {name: getattr(self, name) for name in more}
+        return _made_again, (self.ranking, list(self.items), self.fusion, self.reason, state)
 
     def __repr__(self) -> str:
         return explain.table(self)
@@ -361,15 +371,6 @@ def _only(hits: Hits) -> Hit:
 
 
 def _made_again(
-    ranking: Ranking,
-    items: Sequence[ItemRow],
-    fusion: str,
-    reason: str,
-    spans: Spans | None,
-    plain: npt.NDArray[Any] | None,
-    cursor: str | None,
-    groups: Sequence[tuple[Any, Hits]] | None,
+    ranking: Ranking, items: Sequence[ItemRow], fusion: str, reason: str, state: dict[str, Any]
 ) -> Hits:
-    return Hits(
-        ranking, items, fusion, reason, spans=spans, plain=plain, cursor=cursor, groups=groups
-    )
+    return Hits(ranking, items, fusion, reason, **state)
