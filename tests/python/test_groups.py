@@ -37,14 +37,21 @@ def test_values_are_found_along_the_path() -> None:
     assert values_at(found, "a.b") == [1, None, None, None, None, None]
     assert values_at(found, "a") == [{"b": 1}, 2, None, {"b": None}, None, [{"b": 1}]]
     assert values_at(found, r"a\.b") == [None, None, None, None, 3, None]
+    assert values_at(found, "$id") == [f"i{i}" for i in range(6)]
     assert values_at(found, "$uri") == values_at(found, "uri")
     assert values_at(found, "uri") == ["u0", "u1"] * 3
     assert values_at([ItemRow(1, 1, '{"a": NaN}', None)], "a") == [None]
 
 
-@pytest.mark.parametrize("path", ["", "a..b", ".a", "a.", "a\\", 7, None])
+@pytest.mark.parametrize("path", ["", 7, None, ["a"]])
 def test_a_path_that_is_none_is_refused(path: Any) -> None:
     with pytest.raises(InvalidArgument, match=r"group_by is .* give a key of the metadata"):
+        values_at(items({"a": 1}), path)
+
+
+@pytest.mark.parametrize("path", ["a\\", "$score"])
+def test_a_path_that_filters_cannot_read_is_refused(path: str) -> None:
+    with pytest.raises(InvalidArgument, match=r"stray backslash|the names with \$ are"):
         values_at(items({"a": 1}), path)
 
 

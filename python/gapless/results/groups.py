@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -11,14 +10,12 @@ from typing import Any, TypeAlias
 from ..batch import whole
 from ..catalog import ItemRow
 from ..errors import InvalidArgument
+from ..filters.place import ID, URI, parse_place
 from .hits import Hits
 
 __all__ = ["Grouping", "group", "grouped", "values_at"]
 
 Value: TypeAlias = "Any"  # of JSON
-URI = ("uri", "$uri")
-KEY = re.compile(r"(?:\\.|[^.\\])+", re.DOTALL)
-PATH = re.compile(rf"{KEY.pattern}(?:\.{KEY.pattern})*", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +42,14 @@ class Grouping:
 
 
 def values_at(items: Sequence[ItemRow], path: str) -> list[Value]:
-    r"""Look up what items are to be grouped by.
+    """Look up what items are to be grouped by.
 
     Parameters
     ----------
     items : sequence of ItemRow
     path : str
         A key of the metadata, such as ``"doc_id"``, or keys of nested objects with dots between
-        them, such as ``"video.id"`` (``\.`` is a dot within a key, as in filters); or ``"uri"``
+        them, such as ``"video.id"``, spelled as in filters (`gapless.filters.place`); or ``"uri"``
         for where the originals lie.
 
     Returns
@@ -63,21 +60,24 @@ def values_at(items: Sequence[ItemRow], path: str) -> list[Value]:
     Raises
     ------
     InvalidArgument
-        When the path is no string, or a key of it is empty.
+        When the path is no string, is empty, or is spelled wrongly.
 
     Examples
     --------
     >>> values_at([ItemRow(1, "a", '{"video": {"id": 7}}', None)], "video.id")
     [7]
     """
-    if not isinstance(path, str) or not PATH.fullmatch(path):
+    if not isinstance(path, str) or not path:
         raise InvalidArgument(
             f"group_by is {path!r}: give a key of the metadata, such as 'doc_id', or of nested "
             "objects, such as 'video.id', or 'uri'"
         )
-    if path in URI:
+    place = URI if path == "uri" else parse_place(path)
+    if place == URI:
         return [item.uri for item in items]
-    keys = [re.sub(r"\\(.)", r"\1", key, flags=re.DOTALL) for key in KEY.findall(path)]
+    if place == ID:
+        return [item.id for item in items]
+    keys = place.keys
     return [None if item.metadata is None else _value(item.metadata, keys) for item in items]
 
 
