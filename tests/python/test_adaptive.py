@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,6 +78,12 @@ def asking(item: int) -> dict[str, Any]:
 
 
 PICTURE, WORDS = BOTH + 10, BOTH + ALONE + 5  # an item with an image alone, and one with a caption
+
+
+def test_asearch_is_search_in_a_thread(media: Collection) -> None:
+    retriever = AdaptiveRetriever(media)
+    found = asyncio.run(retriever.asearch("a photo of it", **asking(PICTURE)))
+    assert found.ids == retriever.search("a photo of it", **asking(PICTURE)).ids
 
 
 def test_a_sure_first_step_is_the_answer(media: Collection) -> None:
@@ -156,6 +163,20 @@ def test_lists_of_searches_are_tried_in_order(media: Collection) -> None:
     assert [step.accepted for step in unsure.steps] == [False] * 3
     assert not unsure.accepted
     assert len(unsure) == 10
+
+
+def test_lists_that_rank_by_something_else_merge_by_rank(media: Collection) -> None:
+    ranks = AdaptiveRetriever(
+        media, lambda question: {"fusion": "convex", "fields": ["image"]}, confidence=lambda h: 0.0
+    )
+    found = ranks.search("x", **asking(WORDS))
+    assert [step.hits.fusion for step in found.steps if step.hits] == ["convex", "calibrated"]
+    assert found.merged == "rrf"
+    assert {hit.score_kind for hit in found} == {"rrf"}
+    first, second = (step.hits.ids for step in found.steps if step.hits)
+    for hit in found:
+        expected = sum(1 / (61 + ids.index(hit.id)) for ids in (first, second) if hit.id in ids)
+        assert hit.score == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 9])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -373,6 +375,19 @@ def test_order_is_that_of_scores_then_of_the_search(scores: list[int | None], to
     value = [s if s is not None and i < top_k else -np.inf for i, s in enumerate(scores)]
     assert found.order.tolist() == sorted(range(len(scores)), key=lambda i: (-value[i], i))
     assert found.scores.tolist() == [value[i] for i in found.order]
+
+
+def test_copies_start_with_an_empty_cache() -> None:
+    how = Rerank(sorted_scores, top_k=4)
+    rerank([Found("a", {"text": "x"})], "q", how)
+    assert len(how.cache) == 1
+    again = pickle.loads(pickle.dumps(how))
+    assert again == how
+    assert len(again.cache) == len(copy.deepcopy(how).cache) == 0
+
+
+def sorted_scores(query: Any, documents: Documents) -> list[float]:
+    return [float(i) for i in range(len(documents))]
 
 
 def test_keys_tell_values_apart() -> None:

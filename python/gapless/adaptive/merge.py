@@ -18,9 +18,9 @@ RRF_K = 60  # Cormack, Clarke and Buettcher 2009
 def merged(steps: Sequence[Step], limit: Any = None) -> tuple[list[AdaptiveHit], str]:
     """Merge the hits of the steps that did not fail, every item once.
 
-    Where all hits have a calibrated confidence, these are probabilities under one prior and
-    compare: an item has the largest of its steps. Else ranks decide: Σ 1 / (60 + rank) over the
-    steps. Equal scores rank in the order found.
+    Where all lists rank by calibrated probability, these are under one prior and compare: an item
+    has the largest of its steps. Else ranks decide: Σ 1 / (60 + rank) over the steps. Equal scores
+    rank in the order found.
 
     Returns
     -------
@@ -35,7 +35,7 @@ def merged(steps: Sequence[Step], limit: Any = None) -> tuple[list[AdaptiveHit],
     if len(lists) == 1:
         number, hits = lists[0]
         return [AdaptiveHit(h, h.score, h.score_kind, (number,)) for h in hits[:cut]], "one step"
-    sure = all(hit.confidence is not None for _, hits in lists for hit in hits)
+    sure = all(hits.fusion == "calibrated" for _, hits in lists if len(hits))
     found: dict[str | int, AdaptiveHit] = {}
     best: dict[str | int, int] = {}
     for number, hits in lists:
@@ -51,7 +51,7 @@ def merged(steps: Sequence[Step], limit: Any = None) -> tuple[list[AdaptiveHit],
 
 
 def _score(hit: Hit, rank: int, sure: bool) -> float:
-    return float(hit.confidence or 0.0) if sure else 1.0 / (RRF_K + rank)
+    return hit.score if sure else 1.0 / (RRF_K + rank)
 
 
 def _kind(hit: Hit, sure: bool) -> str:

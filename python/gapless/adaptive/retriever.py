@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import math
 import time
@@ -40,7 +41,8 @@ class AdaptiveRetriever:
     A router says which searches suit the question. The calibrated probability of the best hit
     decides: where it is below `min_confidence` the next search follows, at last the fallback, and
     what the steps found becomes one ranking without duplicates: by the largest probability where
-    all hits have one, else by reciprocal ranks over the steps. Everything tried is in the result.
+    all steps rank by it, else by reciprocal ranks over the steps. Everything tried is in the
+    result.
 
     Parameters
     ----------
@@ -145,6 +147,10 @@ class AdaptiveRetriever:
         return AdaptiveResult(hits, steps, how, question)
 
     __call__ = search
+
+    async def asearch(self, question: Any, **arguments: Any) -> AdaptiveResult:
+        """Search as `search` does, in a thread beside the event loop."""
+        return await asyncio.to_thread(self.search, question, **arguments)
 
     def _routes(self, question: Any, arguments: Mapping[str, Any]) -> list[Route]:
         """Give the searches to do at most, with all their arguments, none twice."""

@@ -26,6 +26,9 @@ class ScoreCache:
         self._scorer: object = None
         self._lock = threading.Lock()
 
+    def __reduce__(self) -> tuple[type[ScoreCache], tuple[int]]:
+        return ScoreCache, (self._size,)  # a copy elsewhere starts empty
+
     def __len__(self) -> int:
         return len(self._scores)
 
