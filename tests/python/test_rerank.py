@@ -138,7 +138,7 @@ def test_hits_beyond_top_k_keep_their_places() -> None:
 def test_where_texts_and_images_come_from() -> None:
     nested = Found("a", {"page": {"title": "deep"}, "page.title": "flat", "shot": "s"}, "a.jpg")
     table = Table(dict.fromkeys(["flat", "deep", "s", "a.jpg", "x.bin", "loud"], 1.0))
-    rerank([nested], "q", Rerank(table, text="page.title", fields="text"))
+    rerank([nested], "q", Rerank(table, text=r"page\.title", fields="text"))
     assert table.asked == ["flat"]
     inner = Found("b", {"page": {"title": "deep"}})
     rerank([inner], "q", Rerank(table, text=("absent", "page.title"), image="shot"))
@@ -340,6 +340,8 @@ def test_what_a_scorer_does_wrong_names_the_hits() -> None:
         ({"query": "  "}, "query is empty"),
         ({"text": 3}, "text is 3"),
         ({"image": ""}, "image is ''"),
+        ({"image": "$uri"}, r"'\$uri' is no path in the metadata"),
+        ({"text": "$title"}, r"names '\$title'"),
         ({"document": "text"}, "document is 'text'"),
         ({"activation": "softmax"}, "activation is 'softmax': choose one of none, sigmoid"),
         ({"scorer": VectorScorer("a"), "mode": "joint"}, "a VectorScorer looks at rows"),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from ..errors import InvalidArgument
+from ..filters.place import parse_place
 from .how import Rerank
 from .scorers import Document
 
@@ -75,14 +76,12 @@ def document_of(hit: Candidate, how: Rerank, modalities: Mapping[str, str]) -> D
 
 
 def part_of(metadata: Mapping[str, Any], path: str) -> Any:
-    """Look up a dotted path, such as ``"article.caption"``; None where there is nothing.
+    """Look up a path, such as ``"article.caption"``; None where there is nothing.
 
-    A key that holds the dots itself comes first.
+    Paths are spelled as in filters (`gapless.filters.place`).
     """
-    if path in metadata:
-        return metadata[path]
     found: Any = metadata
-    for key in path.split("."):
+    for key in parse_place(path).keys:
         if not isinstance(found, Mapping) or key not in found:
             return None
         found = found[key]

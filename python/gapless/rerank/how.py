@@ -8,6 +8,7 @@ from typing import Any
 
 from ..batch import whole
 from ..errors import InvalidArgument
+from ..filters.place import parse_place
 from .cache import ScoreCache
 from .scorers import Query, VectorScorer, as_scorer, reranker_named
 
@@ -42,7 +43,7 @@ class Rerank:
     query : str or mapping of part to value, optional
         Asked instead of the search's own question.
     text : str or sequence of str
-        Paths in the metadata; the first that is there is the text.
+        Paths in the metadata, spelled as in filters; the first that is there is the text.
     image : str, optional
         Path in the metadata; by default the uri where it is that of an image, by its suffix, or
         because a field of images was searched in which the item has a row.
@@ -97,6 +98,9 @@ class Rerank:
         put("cache_size", whole("cache_size", self.cache_size, 0))
         if self.image is not None and (not isinstance(self.image, str) or not self.image):
             raise InvalidArgument(f"image is {self.image!r}: give a path in the metadata, or None")
+        for path in (*self.text, *filter(None, [self.image])):
+            if not parse_place(path).keys:
+                raise InvalidArgument(f"{path!r} is no path in the metadata: use document=")
         if self.document is not None and not callable(self.document):
             raise InvalidArgument(
                 f"document is {self.document!r:.60}: give a function of a hit that returns a dict "

@@ -8,8 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from ..batch import whole
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, InvalidFilter
+from ..filters.dialects import as_expression
 from ..query.fusion import Fuse
 from ..rerank.how import Rerank
 
@@ -70,30 +73,23 @@ class Filter:
     Parameters
     ----------
     where : mapping or filter expression
-        As `Collection.search` takes it; an expression is kept as the dict that it stands for.
+        As `Collection.search` takes it, in any of the dialects; an expression is kept as the dict
+        that it stands for.
 
     Raises
     ------
-    InvalidArgument
-        When it is neither, or holds what JSON cannot.
+    InvalidFilter
+        When it is malformed.
     """
 
     where: Any
 
     def __post_init__(self) -> None:
-        given = self.where
-        if not isinstance(given, Mapping) and callable(getattr(given, "to_dict", None)):
-            given = given.to_dict()
-        if not isinstance(given, Mapping):
-            raise InvalidArgument(
-                f"Filter.where is {self.where!r:.60}: give a dict such as {{'year': {{'$gte': "
-                "2020}}, or an expression such as F('year') >= 2020"
-            )
-        try:
-            copied = json.loads(json.dumps(given, allow_nan=False))
-        except (TypeError, ValueError) as error:
-            raise InvalidArgument(f"Filter.where is no JSON: {error}") from error
-        object.__setattr__(self, "where", copied)
+        read = as_expression(self.where)
+        if read is None:
+            raise InvalidFilter("Filter.where is None: leave the stage out to search all items")
+        given = self.where if isinstance(self.where, Mapping) else read.to_dict()
+        object.__setattr__(self, "where", json.loads(json.dumps(given, default=_plain)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +173,15 @@ STAGES: Mapping[str, type[Any]] = {
 def stage_name(stage: object) -> str | None:
     """Give the name of a stage in JSON; None for what is no stage."""
     return next((name for name, kind in STAGES.items() if type(stage) is kind), None)
+
+
+def _plain(value: Any) -> Any:
+    """Give numpy's numbers and arrays, tuples and sets that filters read as JSON has them."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    return list(value)
 
 
 def _word(what: str, value: object) -> None:
