@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gapless as gl
@@ -62,6 +62,7 @@ def naive(value: list[float], alike: Any, limit: int, weight: float) -> list[int
     return chosen
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 12), st.integers(1, 14), st.floats(0, 1))
 def test_mmr_is_what_its_formula_says(seed: int, n: int, limit: int, weight: float) -> None:
     rng = np.random.default_rng(seed)

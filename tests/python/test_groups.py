@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gapless.catalog import ItemRow
@@ -94,6 +94,7 @@ def test_it_says_whether_the_ranking_was_long_enough() -> None:
     assert not group([], 1).enough
 
 
+@settings(deadline=None)
 @given(st.lists(VALUES, max_size=40), st.integers(1, 6), st.integers(1, 4))
 def test_pages_of_groups_are_the_whole_list_cut_up(
     values: list[Any], limit: int, size: int
@@ -104,6 +105,7 @@ def test_pages_of_groups_are_the_whole_list_cut_up(
     assert all(page.enough == (len(page.members) == limit) for page in pages)
 
 
+@settings(deadline=None)
 @given(st.lists(VALUES, max_size=40), st.integers(1, 6), st.integers(1, 4), st.integers(0, 40))
 def test_a_longer_ranking_only_adds(values: list[Any], limit: int, size: int, cut: int) -> None:
     short, long = group(values[:cut], limit, size), group(values, limit, size)
@@ -116,6 +118,7 @@ def test_a_longer_ranking_only_adds(values: list[Any], limit: int, size: int, cu
         assert short.members == long.members
 
 
+@settings(deadline=None)
 @given(st.lists(VALUES, max_size=40), st.integers(1, 4))
 def test_groups_are_as_a_plain_reading_says(values: list[Any], size: int) -> None:
     found = group(values, 100, size)

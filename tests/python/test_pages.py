@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gapless.catalog import ItemRow
@@ -38,6 +38,7 @@ def walk(pages: FrozenPages, cursor: str | None, limit: int, gone: set[int]) -> 
     return found
 
 
+@settings(deadline=None)
 @given(st.integers(1, 60), st.sets(st.integers(0, COUNT - 1)))
 def test_pages_have_no_duplicates_no_holes_and_no_empty_end(limit: int, gone: set[int]) -> None:
     pages = FrozenPages()
@@ -49,6 +50,7 @@ def test_pages_have_no_duplicates_no_holes_and_no_empty_end(limit: int, gone: se
     assert {page.fusion for page in found} == {"rrf"}
 
 
+@settings(deadline=None)
 @given(st.lists(st.sets(st.integers(0, COUNT - 1), max_size=9), min_size=12, max_size=12))
 def test_what_is_removed_between_pages_is_left_out_and_nothing_else(
     removals: list[set[int]],
@@ -80,6 +82,23 @@ def test_a_page_can_be_asked_for_again() -> None:
     assert pages.page(first.cursor, 100, rows).cursor is None
     found, place = pages.resume(first.cursor)
     assert (len(found.ranking), place) == (COUNT, 10)
+
+
+def test_what_explains_the_hits_is_frozen_too() -> None:
+    pages, told = FrozenPages(), np.linspace(0, 1, COUNT)[:, None]
+    spans = {("image", i): (float(i), i + 1.0) for i in range(COUNT)}
+    found = ranked(np.linspace(1, 0, COUNT).tolist())
+    start = pages.freeze(
+        found, "rrf", "asked for", spans=spans, plain=told.astype(np.float32), calibrated=told / 2
+    )
+    first = pages.page(start, 10, without({0}))
+    assert first.cursor is not None
+    hit = pages.page(first.cursor, 10, rows)[1]
+    assert (hit.id, hit.span) == ("i12", (12.0, 13.0))
+    part = hit.contributions[0]
+    assert part.rank == 13
+    assert part.raw == pytest.approx(told[12, 0])
+    assert part.calibrated == pytest.approx(told[12, 0] / 2)
 
 
 def test_the_longest_unused_ranking_expires() -> None:

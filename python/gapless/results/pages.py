@@ -40,6 +40,7 @@ class Frozen:
     reason: str
     spans: Spans | None = None
     plain: npt.NDArray[Any] | None = None
+    calibrated: npt.NDArray[Any] | None = None
 
 
 class FrozenPages:
@@ -74,11 +75,12 @@ class FrozenPages:
         *,
         spans: Spans | None = None,
         plain: npt.NDArray[Any] | None = None,
+        calibrated: npt.NDArray[Any] | None = None,
     ) -> str:
         """Keep a ranking, which nobody may change from now on, and give the cursor of its start."""
         name = secrets.token_bytes(NAME)
         with self._lock:
-            self._kept[name] = Frozen(ranking, fusion, reason, spans, plain)
+            self._kept[name] = Frozen(ranking, fusion, reason, spans, plain, calibrated)
             while len(self._kept) > self._most:
                 self._kept.popitem(last=False)
         return self._cursor(name, 0)
@@ -136,6 +138,7 @@ class FrozenPages:
             frozen.reason,
             spans=frozen.spans,
             plain=None if frozen.plain is None else frozen.plain[chosen],
+            calibrated=None if frozen.calibrated is None else frozen.calibrated[chosen],
             cursor=following,
         )
 
