@@ -182,6 +182,37 @@ HitsOfBatch search_batch(FusionOptions fusion, const std::vector<FieldSearch>& s
   return {run(searches, options)};
 }
 
+// A search that is asked again and again with other query vectors alone. Any number of threads may.
+struct RepeatedSearch {
+  std::vector<FieldSearch> searches;
+  FusedOptions options;
+};
+
+RepeatedSearch repeat(FusionOptions fusion, const std::vector<FieldSearch>& searches, py::ssize_t k,
+                      const std::string& method, std::optional<py::ssize_t> depth,
+                      std::optional<double> timeout) {
+  for (const FieldSearch& search : searches) {
+    if (search.rule != RowRule::kMaxSim) continue;
+    throw InvalidArgument("a repeated search takes one query row and the rule 'maxsim' several");
+  }
+  return {searches, as_options(std::move(fusion), k, method, depth, timeout, std::nullopt)};
+}
+
+py::tuple ask(const RepeatedSearch& prepared, const std::vector<ArrayLike>& queries) {
+  if (queries.size() != prepared.searches.size()) {
+    throw InvalidArgument(std::to_string(queries.size()) + " queries for " +
+                          std::to_string(prepared.searches.size()) + " lists; give one each");
+  }
+  std::vector<FieldSearch> searches = prepared.searches;
+  for (std::size_t i = 0; i < searches.size(); ++i)
+    take_queries(searches[i], queries[i], py::none());
+  const HitsOfOne hits{run(searches, prepared.options)};
+  return py::make_tuple(
+      column<HitsOfOne>(&FusedHits::scores)(hits), column<HitsOfOne>(&FusedHits::labels)(hits),
+      matrix<HitsOfOne>(&FusedHits::ranks)(hits), matrix<HitsOfOne>(&FusedHits::raw)(hits),
+      matrix<HitsOfOne>(&FusedHits::normalised)(hits), matrix<HitsOfOne>(&FusedHits::rows)(hits));
+}
+
 HitsOfOne of_question(const HitsOfBatch& batch, py::ssize_t question) {
   const auto count = static_cast<py::ssize_t>(batch.all->questions());
   if (question < -count || question >= count) {
@@ -254,6 +285,18 @@ and Timeout.)");
 
 Every FieldSearch has a query for each question. `exclude` are ids (or None) for each. threads=None
 means all cores. Each ranking is the one that search_fields() gives for its question alone.)");
+
+  py::class_<RepeatedSearch>(module, "RepeatedSearch",
+                             "A search to be asked again with other query vectors alone.")
+      .def("ask", &ask, py::arg("queries"),
+           R"(Search with a query (dim,) for each FieldSearch, in place of its own.
+
+Returns the arrays of FusedHits: (scores, ids, ranks, raw, normalised, rows).)");
+
+  def_with_fusion(module, "repeat_search", &repeat, py::arg("searches"), py::arg("k"),
+                  py::arg("method") = "rrf", py::kw_only(), py::arg("depth") = py::none(),
+                  py::arg("timeout") = py::none(),
+                  R"(Keep a search of search_fields() to ask it again; returns a RepeatedSearch.)");
 }
 
 }  // namespace gapless::bindings

@@ -12,6 +12,7 @@ from gapless.diagnosis.diagnose import diagnose
 from gapless.diagnosis.guide import recommend
 from gapless.evaluation.evaluate import evaluate
 from gapless.evaluation.mixbench import mixbench, u_curve
+from gapless.filters.builder import F
 from gapless.mining.duplicates import near_duplicates
 from gapless.mining.mine import mine_hard_negatives
 from gapless.models.cards import model_card
@@ -19,12 +20,14 @@ from gapless.models.choice import recommend_model
 from gapless.models.scores import measure_card
 from gapless.query.fusion import Fuse
 from gapless.query.parts import Part
+from gapless.rerank.how import Rerank
 from gapless.results.hits import Hit, Hits
 from gapless.schema import Field, Schema, Space
 
 __all__ = [
     "Alignment",
     "Collection",
+    "F",
     "Field",
     "FlatIndex",
     "Fuse",
@@ -32,6 +35,7 @@ __all__ = [
     "Hits",
     "HnswIndex",
     "Part",
+    "Rerank",
     "Schema",
     "Space",
     "__version__",

@@ -14,12 +14,14 @@ from .batch import ItemId, read_batch, read_id, whole
 from .calibration.samples import type_name
 from .collection_gap import GapMethods
 from .collection_search import SearchMethods
+from .collection_tuning import TuneMethods
 from .errors import InvalidArgument
 from .field_rows import FieldVectors
 from .folder import folder_path
 from .item_keys import keys_of, listed_ids
 from .item_reads import field_stats, read_items, read_neighbours
 from .query.encoders import Encoders, OwnEncoders
+from .query.searcher import Searcher
 from .results.hits import Hit, Item
 from .results.row import Row
 from .schema import Schema
@@ -78,7 +80,7 @@ def open(
     return Collection(path, schema, durability=durability, encoders=encoders)
 
 
-class Collection(SearchMethods, GapMethods):
+class Collection(SearchMethods, TuneMethods, GapMethods):
     """An open collection; make one with `gapless.open` and close it, or use ``with``.
 
     Any number of threads may search beside one that writes; writers take turns. A search sees
@@ -98,6 +100,7 @@ class Collection(SearchMethods, GapMethods):
         self._storage = Storage(folder_path(path), schema, durability, policy or CheckpointPolicy())
         try:
             self._encoders = Encoders(self._storage.schema, encoders)
+            self._searcher = Searcher(self._storage, self._encoders)
         except BaseException:
             self._storage.release()
             raise

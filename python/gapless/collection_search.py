@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields as dataclass_fields
 from functools import partial
 from typing import Any
 
@@ -11,14 +12,18 @@ import numpy.typing as npt
 
 from .alignment.versions import AlignmentVersion
 from .calibration.thresholds import MinScore
-from .query.answer import Wishes, answer
+from .filters.dialects import FilterLike
 from .query.batch import embed_batch, read_batch
 from .query.encoders import Encoders, QueryVector
 from .query.fusion import Fuse
 from .query.parts import ItemId, Part, read_parts
+from .query.repeat import key_of
 from .query.routes import Routing, embed
+from .query.searcher import Searcher
 from .query.stored import keys_of_likes, stored_rows
+from .query.wishes import Wishes
 from .results.hits import Hits
+from .stages.compile import with_stages
 from .storage import Storage
 
 __all__ = ["SearchMethods"]
@@ -29,6 +34,7 @@ class SearchMethods:
 
     _storage: Storage
     _encoders: Encoders
+    _searcher: Searcher
 
     def search(
         self,
@@ -45,17 +51,25 @@ class SearchMethods:
         filter_modality: str | Iterable[str] | None = None,
         routes: Mapping[str, Iterable[str]] | None = None,
         weights: Mapping[str, float] | None = None,
+        filter: FilterLike | None = None,
         limit: int = 10,
         offset: int = 0,
         window: int | None = None,
+        quotas: Mapping[str, int] | None = None,
         fusion: str | Fuse = "auto",
         combine: str | None = None,
+        rows: str | Mapping[str, str] = "max",
         ef: int | None = None,
         alignment: int | str | None = None,
         min_confidence: float | None = None,
         min_score: MinScore | None = None,
-        quotas: Mapping[str, int] | None = None,
-        rows: str | Mapping[str, str] = "max",
+        rerank: Any = None,
+        diversity: float | None = None,
+        group_by: str | None = None,
+        group_size: int = 1,
+        freeze: bool = False,
+        cursor: str | None = None,
+        stages: Iterable[Any] | None = None,
         explain: bool = False,
         timeout: float | None = None,
     ) -> Hits:
@@ -83,16 +97,24 @@ class SearchMethods:
         filter_modality : str or sequence of str, optional
             Search only the fields that hold this modality.
         routes : mapping of query modality to fields, optional
-            For parts of that modality, only these of the fields: ``{"image": ["dino"], "text":
-            ["clip", "caption"]}`` lets images find images by another model than texts do.
+            For parts of that modality, only these of the fields; those of the schema by default.
+            ``{"image": ["dino"], "text": ["clip", "caption"]}`` lets images find images by another
+            model than texts do.
         weights : mapping of field to float, optional
             0, which leaves a field out, or from 1e-6 to 1e6; 1 by default.
+        filter : Mongo-style dict, Haystack dict, or expression of F, optional
+            Only items whose metadata match: ``{"year": {"$gte": 2020}}``, ``F("year") >= 2020``;
+            see `gapless.F`. It is part of the search: k hits are found where k items match.
         limit, offset : int
             Number of hits wanted, at least 1, after the first `offset`; a smaller collection gives
-            fewer. Pages of one question agree as long as they fit in one `window`.
+            fewer. Pages of one question agree as long as they fit in one `window` and nothing is
+            written meanwhile; see `freeze`.
         window : int, optional
             Items that each field retrieves before they are fused; 100, or `offset` + `limit` if
             that is more.
+        quotas : mapping of field to int, optional
+            Items that these fields retrieve, exactly, before the lists meet; a modality may stand
+            for the only field that holds it: ``{"text": 16, "image": 16}``.
         fusion : str or Fuse
             ``"auto"``, or a method of `gapless.fuse`, or ``"alpha_mix"``; `Fuse` holds a method
             with its parameters. Auto takes calibrated where every pair type of the search is
@@ -104,6 +126,9 @@ class SearchMethods:
         combine : {"mean_logit", "max", "noisy_or"}, optional
             How the calibrated probabilities of an item's fields (and of the parts of a composed
             query) become one: by their mean log-odds, weighted; the largest; or 1 - Π(1 - p).
+        rows : {"max", "mean", "maxsim"} or mapping of field to these
+            How the scores of an item's rows become one in fields that take several: the best row,
+            the mean of all, or late interaction, which queries of several vectors always take.
         ef : int, optional
             Search effort in graph fields: higher finds more and takes longer.
         alignment : int or "raw", optional
@@ -112,15 +137,26 @@ class SearchMethods:
         min_confidence : float, optional
             Leave out hits whose probability of relevance is lower; the fusion must be calibrated.
         min_score : float or mapping of field to float, optional
-            Of the `limit` best, leave out hits whose aligned cosine is lower in every field
-            searched. One number serves one pair of modalities: it is refused on a search over
-            several, whose scores are not comparable.
-        quotas : mapping of field to int, optional
-            Items that these fields retrieve, exactly, before the lists meet; a modality may stand
-            for the only field that holds it: ``{"text": 16, "image": 16}``.
-        rows : {"max", "mean", "maxsim"} or mapping of field to these
-            How the scores of an item's rows become one in fields that take several: the best row,
-            the mean of all, or late interaction, which queries of several vectors always take.
+            Leave out hits whose aligned cosine is lower in every field searched. One number serves
+            one pair of modalities: it is refused on a search over several, whose scores are not
+            comparable.
+        rerank : Rerank, callable or str, optional
+            Score what was found anew, and order it by that; see `gapless.Rerank`.
+        diversity : float, optional
+            From 0, relevance alone, to 1: how much a hit is to differ from those before it, by
+            maximal marginal relevance over the `window` first; see `gapless.results.diversity`.
+        group_by : str, optional
+            A path in the metadata, such as ``"doc_id"``, or ``"uri"``: one hit for each value of
+            it, the best; `Hit.group` is the value, and `Hit.others` are the next `group_size` - 1
+            hits of the group. `limit` and `offset` count groups.
+        freeze : bool
+            Keep the ranking as it is now, of 1,000 items or `window`, so that ``hits.cursor`` gives
+            its next pages whatever is written meanwhile: no item twice, none left out.
+        cursor : str, optional
+            Of an earlier page; no question is asked then, and only `limit` counts.
+        stages : sequence of stages, optional
+            The same as a list: `gapless.stages.stages.VectorSearch`, `Filter`, `Fuse`, `Rerank`,
+            ...; what they say may not be said again.
         explain : bool
             Also give each hit's cosines before the alignment, in `Hits.explain` and `explanation`.
         timeout : float, optional
@@ -136,27 +172,49 @@ class SearchMethods:
         InvalidArgument
             For an empty question, a bad limit, fusion, weight, ef, modality or alignment, for
             text or image where no space has an encoder, and for thresholds that mean nothing.
-        UnknownField, UnknownId, InvalidVector, SpaceMismatch, MissingModelFile, MissingExtra
+        InvalidFilter, UnknownField, UnknownId, InvalidVector, SpaceMismatch, RerankError, Timeout
+        MissingModelFile, MissingExtra
             See `gapless.errors`.
         """
         self._storage.live()
+        if cursor is not None:
+            return self._searcher.page(cursor, limit)
+        # A search with vectors is over in microseconds; to plan it again would take longer.
+        again = None
+        others = (text, image, audio, like, parts, negatives, stages, alignment, rerank)
+        if type(vectors) is dict and others.count(None) == len(others):
+            again = key_of(
+                modality, fields, filter_modality, routes, weights, filter, limit, offset, window,
+                quotas, fusion, combine, rows, ef, min_confidence, min_score, diversity, group_by,
+                group_size, freeze, explain, timeout,
+            )  # fmt: skip
+            found = None if again is None else self._searcher.again(again, vectors)
+            if found is not None:
+                return found
         asked = read_parts(text, image, audio, vectors, modality, like, negatives, parts)
-        wishes = Wishes(
+        wishes = self._wishes(
+            stages,
             fields=fields,
             filter_modality=filter_modality,
             routes=routes,
             weights=weights,
+            filter=filter,
             limit=limit,
             offset=offset,
             window=window,
+            quotas=quotas,
             fusion=fusion,
             combine=combine,
+            rows=rows,
             ef=ef,
             alignment=alignment,
             min_confidence=min_confidence,
             min_score=min_score,
-            quotas=quotas,
-            rows=rows,
+            rerank=rerank,
+            diversity=diversity,
+            group_by=group_by,
+            group_size=group_size,
+            freeze=freeze,
             explain=explain,
             timeout=timeout,
         )
@@ -165,9 +223,18 @@ class SearchMethods:
             stored = partial(stored_rows, self._storage)
             return embed(self._storage.schema, self._encoders, version, asked, routing, stored)
 
-        return answer(
-            self._storage, vectors_under, wishes, tuple(keys_of_likes(self._storage, asked))
-        )[0]
+        likes = tuple(keys_of_likes(self._storage, asked))
+        given = {
+            name: value for name, value in (("text", text), ("image", image)) if value is not None
+        }
+        return self._searcher.answer(vectors_under, wishes, likes, given, again)[0]
+
+    def _wishes(self, stages: Iterable[Any] | None, **given: Any) -> Wishes:
+        if stages is None:
+            return Wishes.of(given)
+        usual = {field.name: field.default for field in dataclass_fields(Wishes)}
+        said = {name: value for name, value in given.items() if value is not usual[name]}
+        return Wishes.of(with_stages(stages, self._storage.schema, said))
 
     def search_many(
         self,
@@ -210,7 +277,9 @@ class SearchMethods:
         def vectors_under(version: AlignmentVersion | None, routing: Routing) -> list[QueryVector]:
             return embed_batch(self._storage.schema, self._encoders, version, batch, routing)
 
-        return answer(self._storage, vectors_under, Wishes.of(wishes))
+        return self._searcher.answer(
+            vectors_under, self._wishes(wishes.pop("stages", None), **wishes)
+        )
 
     async def asearch_many(self, *args: Any, **wishes: Any) -> list[Hits]:
         """Search as `search_many` does, with its arguments, in a thread beside the event loop."""

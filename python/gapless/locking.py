@@ -79,17 +79,25 @@ class SharedLock:
     @contextlib.contextmanager
     def shared(self) -> Iterator[None]:
         """Hold it beside other `shared` holders."""
+        self.enter()
+        try:
+            yield
+        finally:
+            self.leave()
+
+    def enter(self) -> None:
+        """Begin to hold it shared, for callers whom a context manager would cost too much."""
         with self._condition:
             while self._writing or self._waiting:
                 self._condition.wait()
             self._readers += 1
-        try:
-            yield
-        finally:
-            with self._condition:
-                self._readers -= 1
-                if not self._readers:
-                    self._condition.notify_all()
+
+    def leave(self) -> None:
+        """End what `enter` began."""
+        with self._condition:
+            self._readers -= 1
+            if not self._readers and (self._waiting or self._writing):
+                self._condition.notify_all()
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
+from dataclasses import field as dataclass_field
 from types import MappingProxyType
 from typing import Any
 
@@ -138,7 +139,7 @@ class Schema:
 
     spaces: Mapping[str, Space]
     fields: Mapping[str, Field]
-    routes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    routes: Mapping[str, Sequence[str]] = dataclass_field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_members("Schema.spaces", self.spaces, Space)

@@ -17,7 +17,7 @@ from gapless.cohorts import Cohorts
 from gapless.collection import Collection
 from gapless.errors import InvalidArgument, UnknownId
 from gapless.index_rows import present
-from gapless.query import answer
+from gapless.query import searcher
 from gapless.segments import Index
 
 
@@ -126,7 +126,7 @@ def test_get_beside_a_remove_names_the_item(
             remover.join()
         return found
 
-    monkeypatch.setattr("gapless.collection.present", present_then_removed)
+    monkeypatch.setattr("gapless.item_reads.present", present_then_removed)
     with pytest.raises(UnknownId, match="there is no item 'b': it was removed just now"):
         col.get(["a", "b"], vectors=True)
 
@@ -153,7 +153,7 @@ def test_fields_that_fill_or_empty_while_a_search_runs(
     fusion: str,
     change: str,
 ) -> None:
-    choose = answer.choose_fusion
+    choose = searcher.choose_fusion
     meaning = rng.normal(size=(60, DIM))
     both = {"image": meaning, "caption": meaning + rng.normal(size=(60, DIM))}
     with gl.open(tmp_path / "c", mixed_schema()) as col:
@@ -171,7 +171,7 @@ def test_fields_that_fill_or_empty_while_a_search_runs(
                 col.upsert(range(60), {"caption": both["caption"]})
             return chosen
 
-        monkeypatch.setattr(answer, "choose_fusion", meanwhile)
+        monkeypatch.setattr(searcher, "choose_fusion", meanwhile)
         fields = ["image"] if change == "empty" else None
         hits = col.search(
             vectors={"clip": meaning[0]}, modality="text", fusion=fusion, fields=fields, limit=60

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,7 +23,7 @@ from .fusion import Fuse
 from .mixed_documents import check_mix, mix
 from .routes import Plan
 
-__all__ = ["DEPTH", "ROW_RULES", "Scored", "Wanted", "run"]
+__all__ = ["DEPTH", "ROW_RULES", "Scored", "Wanted", "repeated", "run"]
 
 DEPTH = 100  # items that each field retrieves, or as many as are wanted
 TRIES = 20  # searches that a writer empties under; every one finds fields as they are then
@@ -109,9 +109,8 @@ def run(question: Plan, scored: Scored, wanted: Wanted, tries: int = TRIES) -> l
     if count > 1 and (mixing or scored.maps is not None):
         return [run(question.only(i), scored, wanted, tries)[0] for i in range(count)]
     lists = tuple(SearchedList(part.modality, name, weight) for part, name, weight in plan.routes)
-    total = max(1, sum(len(scored.indexes[name]) for name in plan.fields))  # more is never found
-    limit = min(wanted.limit, total)
-    depth = max(limit, wanted.depth)
+    wanted = _no_more(plan, scored, wanted)
+    limit, depth = wanted.limit, wanted.depth
     background = _background(plan, scored, wanted)
     indexes = scored.indexes
     if scored.maps is not None:
@@ -120,28 +119,19 @@ def run(question: Plan, scored: Scored, wanted: Wanted, tries: int = TRIES) -> l
             for name in plan.fields
         }
         indexes = candidates_under(scored.maps, asked, indexes, depth, background)
-    ef = None if wanted.ef is None else min(wanted.ef, total)
     try:
-        searches = [
-            _core.FieldSearch(
-                indexes[name],
-                part.vector[0, 0],
-                weight=weight,
-                ef=ef if isinstance(indexes[name], _core.HnswIndex) else None,
-                query_modality=part.modality,
-                filter=wanted.filter,
-                cohort=background.get(name),
-                calibration=_map(part, name, scored, wanted),
-                field=name,
-            )
-            for part, name, weight in plan.routes
-        ]
-        found: Any = _core.search_fields(
+        searches = _searches(plan, indexes, background, scored, wanted)
+        call: Any = _core.search_fields if count == 1 else _core.search_fields_batch
+        exclude = wanted.exclude or None
+        found = call(
             searches,
             depth * len(lists) if mixing else limit,
             method="combmax" if mixing else wanted.fuse.method,
             depth=depth,
-            **{"combine": "mean_logit", **wanted.fuse.parameters},
+            exclude=exclude if count == 1 or exclude is None else [exclude] * count,
+            timeout=wanted.timeout,
+            threads=wanted.threads,
+            **_parameters(wanted),
         )
     except InvalidArgument:
         if tries and any(_lost(indexes[name], keys) for name, keys in background.items()):
@@ -150,6 +140,70 @@ def run(question: Plan, scored: Scored, wanted: Wanted, tries: int = TRIES) -> l
     if mixing:
         return [_ranking(mix(found, plan.routes, indexes, limit), lists)]
     return [_ranking(found if count == 1 else found[i], lists) for i in range(count)]
+
+
+def repeated(plan: Plan, scored: Scored, wanted: Wanted) -> _core.RepeatedSearch | None:
+    """Make ready to ask one question's search again with other vectors; None where it cannot be."""
+    if any(part.late or wanted.rules.get(name) == "maxsim" for part, name, _ in plan.routes):
+        return None
+    if wanted.exclude or wanted.fuse.method == "alpha_mix" or scored.maps is not None:
+        return None
+    if not any(weight > 0 for _, _, weight in plan.routes):
+        return None
+    wanted = _no_more(plan, scored, wanted)
+    background = _background(plan, scored, wanted)
+    return _core.repeat_search(
+        _searches(plan, scored.indexes, background, scored, wanted),
+        wanted.limit,
+        method=wanted.fuse.method,
+        depth=wanted.depth,
+        timeout=wanted.timeout,
+        **_parameters(wanted),
+    )
+
+
+def _no_more(plan: Plan, scored: Scored, wanted: Wanted) -> Wanted:
+    """Ask for no more than there is, and let each field retrieve as much as is asked for."""
+    total = max(1, sum(len(scored.indexes[name]) for name in plan.fields))
+    limit = min(wanted.limit, total)
+    return replace(
+        wanted,
+        limit=limit,
+        depth=max(limit, min(wanted.depth, total)),
+        ef=None if wanted.ef is None else min(wanted.ef, total),
+        quotas={name: min(quota, total) for name, quota in wanted.quotas.items()},
+    )
+
+
+def _parameters(wanted: Wanted) -> dict[str, Any]:
+    return {"combine": "mean_logit", **wanted.fuse.parameters}
+
+
+def _searches(
+    plan: Plan,
+    indexes: Mapping[str, Index],
+    background: Background,
+    scored: Scored,
+    wanted: Wanted,
+) -> list[_core.FieldSearch]:
+    fields = scored.schema.fields
+    return [
+        _core.FieldSearch(
+            indexes[name],
+            part.vector if part.late else part.vector[:, 0],
+            weight=weight,
+            depth=wanted.quotas.get(name),
+            ef=wanted.ef if isinstance(indexes[name], _core.HnswIndex) else None,
+            query_modality=part.modality,
+            filter=wanted.filter,
+            several=fields[name].several,
+            rule="maxsim" if part.late else wanted.rules.get(name, "max"),
+            cohort=background.get(name),
+            calibration=_map(part, name, scored, wanted),
+            field=name,
+        )
+        for part, name, weight in plan.routes
+    ]
 
 
 def _map(part: QueryVector, name: str, scored: Scored, wanted: Wanted) -> Any:
