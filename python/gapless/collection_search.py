@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields as dataclass_fields
 from functools import partial
@@ -27,6 +28,9 @@ from .stages.compile import with_stages
 from .storage import Storage
 
 __all__ = ["SearchMethods"]
+
+
+is_given = partial(operator.is_not, None)
 
 
 class SearchMethods:
@@ -182,7 +186,7 @@ class SearchMethods:
         # A search with vectors is over in microseconds; to plan it again would take longer.
         again = None
         others = (text, image, audio, like, parts, negatives, stages, alignment, rerank)
-        if type(vectors) is dict and others.count(None) == len(others):
+        if type(vectors) is dict and not any(map(is_given, others)):
             again = key_of(
                 modality, fields, filter_modality, routes, weights, filter, limit, offset, window,
                 quotas, fusion, combine, rows, ef, min_confidence, min_score, diversity, group_by,
