@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 import gapless as gl
 from gapless.collection import Collection
 from gapless.errors import InvalidArgument, InvalidVector, SpaceMismatch, UnknownField, UnknownId
+from gapless.query.encoders import Encoders
 from gapless.rerank.pairs import PairRoute, PairScores, score_pairs
 
 SIZE, BOTH, ALONE = 24, 80, 20
@@ -63,19 +64,23 @@ def media(tmp_path: Path) -> Iterator[Collection]:
         yield col
 
 
-def encode(modality: str, items: Sequence[Any], space: str) -> NDArray[np.float32] | None:
-    """Texts and images of the clip space, as ``"word 3"`` and ``"image 3"``."""
-    names = {"text": "wording", "image": "image"}
-    if space != "clip" or modality not in names:
-        return None
-    places = [int(str(item).split()[-1]) for item in items]
-    return np.asarray(ROWS[names[modality]][places], np.float32)
+class Words:
+    """An encoder of ``"word 3"`` or ``"image 3"``, by the rows of that name."""
+
+    def __init__(self, name: str) -> None:
+        self._rows = ROWS[name]
+
+    def encode(self, items: Sequence[str]) -> Rows:
+        return self._rows[[int(item.split()[-1]) for item in items]]
+
+
+ENCODERS = Encoders(SCHEMA, {"clip": {"text": Words("wording"), "image": Words("image")}})
 
 
 def scored(col: Collection, a: Any, b: Any, **fields: Any) -> PairScores:
     storage = col._storage
     with storage.scoring(None) as (version, maps, _):
-        return score_pairs(storage, encode, version, maps, a, b, **fields)
+        return score_pairs(storage, ENCODERS, version, maps, a, b, **fields)
 
 
 def test_texts_and_stored_images(media: Collection) -> None:
@@ -158,8 +163,10 @@ def test_texts_and_images_that_are_not_stored(media: Collection) -> None:
     rows = {"image": ROWS["image"][[3, 9]], "audio": np.eye(2, 4)}
     given = scored(media, {"text": ["word 3", "word 4"]}, {"vectors": rows})
     assert given.cosines == pytest.approx(found.cosines, abs=1e-6)
-    with pytest.raises(SpaceMismatch, match=r"no field of b takes queries .* encoders for texts"):
+    with pytest.raises(InvalidArgument, match="no encoder for a audio query"):
         scored(media, {"text": ["word 3"]}, {"audio": ["bang"]})
+    with pytest.raises(InvalidArgument, match="no encoder for a text query"):
+        scored(media, {"text": ["word 3"]}, ["rain"], fields=["audio"])
 
 
 @pytest.mark.parametrize("background", [False, True])
@@ -222,7 +229,7 @@ def test_probabilities_are_those_of_a_search(media: Collection, background: bool
         ),
         ({"vectors": [1.0]}, [1], InvalidArgument, "give {space: rows"),
         ({"vectors": {"clip": np.eye(1, SIZE)}, "modality": 3}, [1], InvalidArgument, "is 3"),
-        ({"audio": ["bang"]}, [1], SpaceMismatch, "no field of b takes queries as a gives them"),
+        ({"audio": ["bang"]}, [1], InvalidArgument, "no encoder for a audio query"),
     ],
 )
 def test_bad_sides_are_refused(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -12,7 +12,8 @@ import numpy.typing as npt
 from .. import _core
 from ..alignment.versions import AlignmentVersion, home_of
 from ..calibration.result import CalibrationResult
-from ..errors import InvalidArgument, SpaceMismatch
+from ..errors import InvalidArgument, MissingModelFile, SpaceMismatch
+from ..query.encoders import Encoders
 from ..segments import Index
 from ..storage import Storage
 from ..table import columns
@@ -24,7 +25,6 @@ __all__ = ["PairRoute", "PairScores", "score_pairs"]
 Float64: TypeAlias = "npt.NDArray[np.float64]"
 Float32: TypeAlias = "npt.NDArray[np.float32]"
 Int64: TypeAlias = "npt.NDArray[np.int64]"
-EncodeAll: TypeAlias = "Callable[[str, Sequence[Any], str], Float32 | None]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class PairScores:
 
 def score_pairs(
     storage: Storage,
-    encode: EncodeAll,
+    encoders: Encoders,
     alignment: AlignmentVersion | None,
     maps: Mapping[str, _core.Alignment],
     a: Any,
@@ -126,9 +126,8 @@ def score_pairs(
     ----------
     storage : Storage
         Held still by ``storage.scoring``.
-    encode : callable
-        ``encode(modality, items, space)`` gives unit rows (n, dim) float32; None where the space
-        has no encoder of that modality.
+    encoders : Encoders
+        Of the collection.
     alignment, maps
         The one that the indexes are under.
     a, b : list of ids, or {kind: list}
@@ -149,6 +148,8 @@ def score_pairs(
         For names and ids that are not there, and bad vectors.
     SpaceMismatch
         When no field of the second side takes queries of the first.
+    MissingModelFile, MissingExtra, UnreadableImage
+        See `gapless.encode`.
     """
     first = read_side("a", a, storage, query_fields)
     second = read_side("b", b, storage, fields)
@@ -158,6 +159,7 @@ def score_pairs(
             "on either side"
         )
     count = max(first.count, second.count)
+    encode = _Encode(encoders)
     targets = _targets(second, storage, encode, maps)
     spaces = dict.fromkeys(
         home_of(alignment, storage.schema, name, first.modality) for name in targets
@@ -173,13 +175,33 @@ def score_pairs(
             cosines.append(_cosines(source, target, count))
             chances.append(_chances(cosines[-1], source, name, storage, calibration))
     if not routes:
+        if encode.refusal is not None:
+            raise encode.refusal
         raise SpaceMismatch(
             f"no field of b takes queries as a gives them: the fields are "
-            f"{', '.join(map(repr, targets)) or 'none'}; give both sides in one space, which needs "
-            "encoders for texts, images and sounds"
+            f"{', '.join(map(repr, targets)) or 'none'}; give both sides in one space"
         )
     chance = np.stack(chances, axis=1)
     return PairScores(tuple(routes), np.stack(cosines, axis=1), chance, _pooled(chance))
+
+
+class _Encode:
+    """Encodes where a space has an encoder of the modality, and keeps why one has none."""
+
+    def __init__(self, encoders: Encoders) -> None:
+        self._encoders = encoders
+        self.refusal: Exception | None = None
+
+    def rows(self, modality: str, items: Sequence[Any], space: str) -> Float32 | None:
+        """Give unit rows (n, dim); None where there is no encoder."""
+        try:
+            made = self._encoders.encode(modality, items, [space])
+        except (InvalidArgument, MissingModelFile) as error:
+            if type(error) not in (InvalidArgument, MissingModelFile):
+                raise  # an image that cannot be read, say, is no reason to leave the space out
+            self.refusal = error
+            return None
+        return made[0].vector[:, 0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +223,7 @@ class _Target:
 
 
 def _targets(
-    side: Side, storage: Storage, encode: EncodeAll, maps: Mapping[str, _core.Alignment]
+    side: Side, storage: Storage, encode: _Encode, maps: Mapping[str, _core.Alignment]
 ) -> dict[str, _Target]:
     schema = storage.schema
     if side.keys is not None:
@@ -210,7 +232,7 @@ def _targets(
     for name in side.fields:
         rows = side.vectors.get(name)
         if side.items is not None and schema.fields[name].modality == side.modality:
-            rows = encode(str(side.modality), side.items, schema.fields[name].space)
+            rows = encode.rows(str(side.modality), side.items, schema.fields[name].space)
         if rows is None:
             continue
         index = _core.FlatIndex(schema.dim(name))  # these rows as if the field had them
@@ -221,9 +243,7 @@ def _targets(
     return found
 
 
-def _sources(
-    side: Side, storage: Storage, encode: EncodeAll, spaces: Sequence[str]
-) -> list[_Source]:
+def _sources(side: Side, storage: Storage, encode: _Encode, spaces: Sequence[str]) -> list[_Source]:
     schema = storage.schema
     if side.keys is not None:
         return [
@@ -239,7 +259,7 @@ def _sources(
         return [_Source(side.modality, None, space, rows) for space, rows in side.vectors.items()]
     found = []
     for space in spaces:
-        rows = encode(str(side.modality), side.items, space)
+        rows = encode.rows(str(side.modality), side.items, space)
         if rows is not None:
             found.append(_Source(side.modality, None, space, rows))
     return found
