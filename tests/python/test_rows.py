@@ -248,3 +248,23 @@ def test_several_rows_for_a_field_of_one_name_the_remedy(
         with pytest.raises(gl.errors.InvalidVector, match=r"'title'.*Field\(\.\.\., several=True"):
             col.upsert(["a", "b"], {"title": given()})
         assert len(col) == 0
+
+
+def test_a_write_that_memory_could_not_follow_is_there_after_reopening(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_memory(*_: object) -> None:
+        raise MemoryError
+
+    with gl.open(tmp_path / "c", clips()) as col:
+        spans = [[(0, 1), (1, 2), (2, 3)], None]
+        col.upsert(["a", "b"], {FRAMES: [eye(0, 1, 2), eye(3)]}, spans={FRAMES: spans})
+        with monkeypatch.context() as patch:
+            patch.setattr("gapless.storage.put", no_memory)
+            with pytest.raises(MemoryError):
+                col.upsert(["a"], {FRAMES: [eye(5)]}, spans={FRAMES: [[(7, 8)]]})
+        with pytest.raises(gl.errors.GaplessError, match="close the collection and open it again"):
+            col.upsert(["a"], {FRAMES: [eye(6)]})
+    with gl.open(tmp_path / "c") as col:
+        check(col, {"a": eye(5), "b": eye(3)})
+        assert col.get("a").spans == {FRAMES: [(7.0, 8.0)]}

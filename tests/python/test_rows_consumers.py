@@ -243,6 +243,7 @@ def test_mined_negatives_are_items_scored_by_their_best_row(
         places = np.argsort(order)[drawn] + 1
         ranks = stage.ranks[query, : len(drawn)]
         assert (ranks[ranks > 0] == places[ranks > 0]).all()
+    assert (stage.ranks > 0).sum() > 30
 
 
 def test_the_share_of_items_in_several_fields_counts_items(col: Collection) -> None:

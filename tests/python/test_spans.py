@@ -215,3 +215,15 @@ def test_stats_tell_rows_from_items(col: Collection) -> None:
     assert {"items", "rows_per_item"}.isdisjoint(title)
     col.upsert(["a", "b"], {FRAMES: [[], []]})
     assert col.stats()["fields"][FRAMES]["rows_per_item"] == 0.0
+
+
+def test_neighbours_of_a_hit_are_those_of_the_row_that_was_found(col: Collection) -> None:
+    (hit,) = col.search(vectors={"clip": eye(1)[0]}, fields=[FRAMES], limit=1)
+    assert (hit.id, hit.field, hit.row, hit.span) == ("a", FRAMES, 1, THREE[1])
+    assert [row.span for row in col.neighbours(hit)] == THREE
+    assert [row.ordinal for row in col.neighbours(hit, before=0)] == [1, 2]
+    with pytest.raises(gl.errors.InvalidArgument, match="says its field and row itself"):
+        col.neighbours(hit, FRAMES, 0)
+    col.remove("a")
+    with pytest.raises(gl.errors.UnknownId, match="no item 'a'"):
+        col.neighbours(hit)
