@@ -12,7 +12,9 @@ import pytest
 
 import gapless as gl
 from collection_kit import DIM
+from gapless import _core
 from gapless.errors import InvalidArgument
+from gapless.query.parts import Part
 from gapless.tuning.collect import collect
 from gapless.tuning.rules import COMBINED, RULES, fusion_rule
 from gapless.tuning.tune import tune
@@ -45,29 +47,49 @@ def paired(tmp_path: Path, schema: gl.Schema) -> Iterator[gl.Collection]:
     ("fusion", "combine"),
     [(name, "max") for name in RULES] + [("calibrated", combine) for combine in COMBINED],
 )
-def test_rules_rank_as_searches_do(paired: gl.Collection, fusion: str, combine: str) -> None:
-    rng = np.random.default_rng(12)
+def test_rules_rank_as_native_searches_do(
+    fusion: str, combine: str, rng: np.random.Generator
+) -> None:
+    """60 items of three fields, a third of which each field lacks; all of them are retrieved."""
+    indexes = [_core.FlatIndex(DIM) for _ in range(3)]
+    for index in indexes:
+        index.add(rng.normal(size=(40, DIM)), rng.choice(60, 40, replace=False))
     transform, rule = fusion_rule(fusion, combine)
-    asked = questions(rng.normal(size=(3, DIM)))
-    found = collect(paired.search, asked, fusion=fusion, combine=combine)
-    assert found.fusion == fusion
-    assert found.lists == ("caption", "image")
-    for weights in ((1.0, 1.0), (0.2, 3.0), (5.0, 0.25)):
-        for query, question in asked.items():
-            known = found.candidates[query]
-            assert len(known.ids) == ITEMS
-            scores = dict(
-                zip(known.ids, rule(transform(known.normalised), np.array(weights)), strict=True)
-            )
-            hits = paired.search(
-                **question,
-                limit=ITEMS,
-                fusion=fusion,
-                combine=combine,
-                weights=dict(zip(found.lists, weights, strict=True)),
-            )
-            ranked = np.array([scores[hit.id] for hit in hits])
+    map_ = _core.Calibration.platt(4.0, -1.0)
+
+    def search(query: npt.NDArray[Any], weights: tuple[float, ...]) -> _core.FusedHits:
+        lists = [
+            _core.FieldSearch(index, query, weight=w, cohort=index.ids(), calibration=map_)
+            for index, w in zip(indexes, weights, strict=True)
+        ]
+        return _core.search_fields(lists, 60, fusion, combine=combine)
+
+    for query in rng.normal(size=(4, DIM)):
+        equal = search(query, (1.0, 1.0, 1.0))
+        for weights in ((1.0, 1.0, 1.0), (0.2, 3.0, 1.0), (5.0, 0.25, 0.0)):
+            own = rule(transform(equal.normalised), np.array(weights))
+            known = dict(zip(equal.ids.tolist(), own, strict=True))
+            found = search(query, weights)
+            assert len(found) == np.sum(~np.isneginf(own))
+            ranked = np.array([known[key] for key in found.ids.tolist()])
             assert (np.diff(ranked) <= 1e-9 * np.abs(ranked[:-1])).all()
+
+
+@pytest.mark.parametrize("fusion", ["rrf", "cohort", "calibrated"])
+def test_equal_weights_rank_what_was_collected_as_the_collection_did(
+    paired: gl.Collection, fusion: str
+) -> None:
+    transform, rule = fusion_rule(fusion, "mean_logit")
+    asked = questions(np.random.default_rng(12).normal(size=(3, DIM)))
+    found = collect(paired.search, asked, fusion=fusion)
+    assert (found.fusion, found.lists) == (fusion, ("caption", "image"))
+    for query, question in asked.items():
+        known = found.candidates[query]
+        hits = paired.search(**question, limit=ITEMS + 1, fusion=fusion)
+        assert list(known.ids) == hits.ids
+        assert len(hits) == ITEMS
+        scores = rule(transform(known.normalised), np.ones(2))
+        assert (np.diff(scores) <= 1e-9).all()
 
 
 def test_a_field_of_noise_is_told_from_one_of_images(
@@ -119,5 +141,8 @@ def test_bad_questions_are_refused(paired: gl.Collection) -> None:
     mixed = {"a": {**one["q0"], "fusion": "rrf"}, "b": {**one["q0"], "fusion": "cohort"}}
     with pytest.raises(InvalidArgument, match="fused by cohort and rrf: give fusion="):
         collect(paired.search, mixed)
+    half = Part(vector=np.eye(DIM)[0], space="clip", modality="text", weight=0.5)
+    with pytest.raises(InvalidArgument, match=r"text -> (image|caption) of weight 0.5"):
+        collect(paired.search, {"q": {"parts": [half], "fusion": "rrf"}})
     with pytest.raises(InvalidArgument, match="no encoder for a text query"):
         collect(paired.search, {"q": "a dog"})

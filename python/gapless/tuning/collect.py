@@ -64,8 +64,8 @@ def collect(
     Raises
     ------
     InvalidArgument
-        For no query, a question of another form or with weights, and where ``fusion="auto"`` took
-        different methods; and what `search` raises.
+        For no query, a question of another form or with weights, or with a part of another weight
+        than 1, and where ``fusion="auto"`` took different methods; and what `search` raises.
     """
     if not isinstance(queries, Mapping) or not queries:
         raise InvalidArgument(
@@ -108,6 +108,12 @@ def _candidates(hits: list[Hit], columns: list[tuple[str, str]]) -> Candidates:
     values = np.full((len(hits), len(columns)), np.nan)
     for row, hit in enumerate(hits):
         for part in hit.contributions:
+            if part.weight != 1.0:
+                raise InvalidArgument(
+                    f"{hit.id!r:.60} has a part {part.query_modality or 'vector'} -> {part.field} "
+                    f"of weight {part.weight:g}: weights are learnt for questions whose parts all "
+                    "count alike, so leave negatives and parts of their own weight out"
+                )
             if part.normalised is not None:
                 values[row, place[part.query_modality or "", part.field]] = part.normalised
     return Candidates(tuple(hit.id for hit in hits), values)
