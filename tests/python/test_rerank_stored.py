@@ -143,3 +143,36 @@ def test_scores_are_those_of_the_alignment(tmp_path: Path) -> None:
         aligned = [hit.contributions[0].aligned for hit in hits]
         assert scores == pytest.approx(aligned, abs=1e-6)
         assert np.abs(scores - rows["image"][[int(i) for i in hits.ids]] @ unit(query)).max() > 0.01
+
+
+class Spread:
+    """An encoder of texts in the large space."""
+
+    def encode(self, items: list[str]) -> Rows:
+        return np.stack([np.cos(np.arange(1, 17) * len(item)) for item in items])
+
+
+def test_searches_rerank_by_their_own_question(tmp_path: Path) -> None:
+    col, rows = filled(tmp_path)
+    col.close()
+    small = np.random.default_rng(13).normal(size=4)
+    with gl.open(tmp_path, encoders={"large": {"text": Spread()}}) as again:
+        ask: dict[str, Any] = {"vectors": {"small": small}, "fields": ["sketch"], "limit": 9}
+        first = [int(i) for i in again.search(**ask).ids]
+        query = unit(Spread().encode(["a dog"]))[0]
+        wanted = sorted(first, key=lambda i: -float(rows["image"][i] @ query))
+        by_image = Rerank(VectorScorer("image", query=query), top_k=9)
+        assert again.search(**ask, rerank=by_image).ids == wanted
+        with pytest.raises(InvalidArgument, match="no query in space 'large'"):
+            again.search(**ask, rerank=VectorScorer("image"))
+        # A text that retrieves by captions is asked of the token vectors as well.
+        texts = ["a dog", "a cat on a mat"]
+        late = VectorScorer("tokens")
+        many = again.search_many(texts, fields=["caption"], rerank=late, window=10, limit=10)
+        for text, hits in zip(texts, many, strict=True):
+            asked = unit(Spread().encode([text]))[0]
+            best = {i: float((rows["tokens"][i] @ asked).max()) for i in range(COUNT - 1)}
+            plain = again.search(text, fields=["caption"], limit=10)
+            order = sorted(plain.ids, key=lambda i: -best.get(int(i), -np.inf))
+            assert hits.ids[: len(order)] == order
+            assert hits[0].score == pytest.approx(best[int(hits.ids[0])], abs=1e-6)
