@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -163,6 +164,58 @@ def test_sql_says_what_python_says(rows: list[Any], expression: Expression) -> N
     again = as_expression(json.loads(expression.to_json()))
     assert again is not None
     assert table.expected(again) == table.expected(expression)
+
+
+class Drawn:
+    """Random metadata and expressions on three keys, drawn faster than hypothesis draws."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed)
+
+    def value(self, depth: int) -> Any:
+        kind = self.rng.random()
+        if depth and kind < 0.25:
+            return [self.value(depth - 1) for _ in range(self.rng.randint(0, 3))]
+        if depth and kind < 0.4:
+            return {self.key(): self.value(depth - 1) for _ in range(self.rng.randint(0, 3))}
+        return self.rng.choice([None, True, False, *NUMBERS, *TEXTS])
+
+    def key(self) -> str:
+        return self.rng.choice(["a", "b", "é", "0"])
+
+    def leaf(self) -> Expression:
+        place = Place(tuple(self.key() for _ in range(self.rng.choice([1, 1, 2, 3]))))
+        literal = self.value(self.rng.choice([0, 0, 0, 2]))
+        return self.rng.choice(
+            [
+                Compare(place, "==", literal),
+                Compare(place, self.rng.choice(["<", "<=", ">", ">="]), self.rng.choice(NUMBERS)),
+                Compare(place, self.rng.choice(["<", "<=", ">", ">="]), self.rng.choice(TEXTS)),
+                In(place, tuple(self.value(0) for _ in range(3))),
+                Contains(place, literal),
+                StartsWith(place, self.rng.choice(TEXTS)),
+                Exists(place),
+                Size(place, self.rng.randint(0, 3)),
+            ]
+        )
+
+    def expression(self) -> Expression:
+        parts = (self.leaf(), self.leaf())
+        return self.rng.choice([parts[0], Not(parts[0]), And(parts), Or(parts), Not(Or(parts))])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_filters_on_random_metadata(seed: int) -> None:
+    """4 x 250 filters on 80 items: 80,000 decisions."""
+    drawn = Drawn(seed)
+    table = Items([(k, {drawn.key(): drawn.value(3) for _ in range(3)}, None) for k in range(80)])
+    found = 0
+    for _ in range(250):
+        expression = drawn.expression()
+        keys = table.found(expression)
+        assert keys == table.expected(expression), expression
+        found += len(keys)
+    assert 1_000 < found < 19_000
 
 
 @settings(max_examples=100, deadline=None)

@@ -59,7 +59,6 @@ class Slot:
 
     value: str
     written: str | None = None
-    is_json = True
 
     def __init__(self, parameters: Parameters) -> None:
         self.parameters = parameters
@@ -67,6 +66,14 @@ class Slot:
     def bind(self, value: Parameter) -> str:
         """Give the mark that stands for the value."""
         return self.parameters.bind(value)
+
+    def unless_cut(self, sql: str) -> str:
+        """Give `sql`, or NULL where text may be cut: some versions of SQLite end it at a NUL."""
+        return f"CASE WHEN instr(metadata, '\\u0000') THEN NULL ELSE {sql} END"
+
+    def when_equal(self, equal: str) -> str:
+        """Give `equal`, a comparison of text without NUL, or NULL where text may be cut."""
+        return "0" if equal == "0" else f"CASE WHEN {equal} THEN {self.unless_cut('1')} ELSE 0 END"
 
     # -- conditions ---------------------------------------------------------------------------
 
@@ -87,7 +94,7 @@ class Slot:
     def ordered(self, operator: str, limit: Value) -> dict[str, str]:
         """Before or after the limit, which is a string, a number or a bool."""
         if isinstance(limit, str):
-            return {"text": f"{self.value} {operator} {self.bind(limit)}"}
+            return {"text": self._ordered_text(operator, limit)}
         if isinstance(limit, bool):
             holds = ORDER[operator]
             names = {True: "true", False: "false"}
@@ -104,22 +111,35 @@ class Slot:
         """Text that has the value, a string, within it."""
         if not isinstance(value, str):
             return {}
-        return {"text": f"instr({self.value}, {self.bind(value)}) > 0" if value else "1"}
+        if not value or "\0" in value:
+            return {"text": "NULL" if value else "1"}
+        found = f"instr({self.value}, {self.bind(value)})"
+        return {"text": f"CASE WHEN {found} THEN 1 ELSE {self.unless_cut('0')} END"}
 
     def prefix(self, prefix: str) -> dict[str, str]:
         """Text that starts so."""
+        if "\0" in prefix:
+            return {"text": "NULL"}
         start = f"substr({self.value}, 1, {self.bind(len(prefix))})"
         return {"text": f"{start} = {self.bind(prefix)}"}
 
     # -- by type ------------------------------------------------------------------------------
 
     def _among_texts(self, texts: Sequence[str]) -> str:
-        if not self.is_json and any("\0" in text for text in texts):
+        if any("\0" in text for text in texts):
             return "NULL"
-        texts = [text for text in texts if "\0" not in text]  # rows with one are not decided here
         if len(texts) == 1:
-            return f"{self.value} = {self.bind(texts[0])}"
-        return self._among_json(self.value, map(json.dumps, texts))
+            return self.when_equal(f"{self.value} = {self.bind(texts[0])}")
+        return self.when_equal(self._among_json(self.value, map(json.dumps, texts)))
+
+    def _ordered_text(self, operator: str, limit: str) -> str:
+        if "\0" in limit:
+            return "NULL"
+        plain = f"{self.value} {operator} {self.bind(limit)}"
+        if operator in ("<", ">="):  # what follows a NUL makes text longer, so later
+            return plain
+        equal = self.unless_cut("1" if operator == "<=" else "0")
+        return f"CASE WHEN {self.value} = {self.bind(limit)} THEN {equal} ELSE {plain} END"
 
     def _among_numbers(self, numbers: Sequence[int | float]) -> dict[str, str]:
         if not numbers:
@@ -172,15 +192,21 @@ class ElementSlot(Slot):
 
     value = "e.value"
 
+    def when_equal(self, equal: str) -> str:
+        """Give `equal` as it is: `MetadataSlot.any_element` sees to text that may be cut."""
+        return equal
+
 
 class ColumnSlot(Slot):
     """The item's id or uri: text or a 64-bit integer, as it is."""
 
-    is_json = False
-
     def __init__(self, column: str, parameters: Parameters) -> None:
         super().__init__(parameters)
         self.value = column
+
+    def unless_cut(self, sql: str) -> str:
+        """Give `sql`: a column is whole."""
+        return sql
 
 
 class MetadataSlot(Slot):
@@ -217,18 +243,19 @@ class MetadataSlot(Slot):
         above = ", ".join(f"json_type(metadata, {path})" for path in self._above)
         return f"CASE WHEN 'array' IN ({above}) THEN NULL ELSE {sql} END"
 
-    def any_element(self, branches: Mapping[str, str]) -> str:
-        """Whether an element of the list satisfies the branches."""
+    def any_element(self, branches: Mapping[str, str], text: str | None) -> str:
+        """Whether an element satisfies the branches, which ask for `text` alone if it is given."""
         condition = cases("e.type", branches)
         elements = f"json_each(metadata, {self._path}) AS e"
         if condition == "0":
             return "0"
         if "NULL" not in condition and "typeof" not in condition:
-            return f"EXISTS (SELECT 1 FROM {elements} WHERE {condition})"
-        return (
-            "(SELECT CASE WHEN MAX(c) THEN 1 WHEN COUNT(c) < COUNT(*) THEN NULL ELSE 0 END "
-            f"FROM (SELECT {condition} AS c FROM {elements}))"
-        )
+            # Most lists lack the text as it is spelled, and need not be taken apart.
+            lacks = f"instr({self.value}, {self.bind(json.dumps(text))}) = 0" if text else "0"
+            found = f"EXISTS (SELECT 1 FROM {elements} WHERE {condition})"
+            return f"CASE WHEN {lacks} THEN 0 WHEN {found} THEN {self.unless_cut('1')} ELSE 0 END"
+        best = f"CASE WHEN MAX(c) THEN {self.unless_cut('1')} WHEN COUNT(c) < COUNT(*) THEN NULL"
+        return f"(SELECT {best} ELSE 0 END FROM (SELECT {condition} AS c FROM {elements}))"
 
 
 def _spellings(number: int | float) -> list[str]:

@@ -34,14 +34,11 @@ MOST_PARAMETERS = 32766 if sqlite3.sqlite_version_info >= (3, 32) else 999
 
 MARK = re.compile(r"\?(\d+)")
 
-# LIMIT -1 keeps SQLite from merging the two SELECTs, which would evaluate the filter twice; some
-# versions end a string at \u0000, so such rows are left to Python.
+# LIMIT -1 keeps SQLite from merging the two SELECTs, which would evaluate the filter twice.
 QUERY = """
 SELECT key, sure, CASE WHEN sure THEN NULL ELSE metadata END, CASE WHEN sure THEN NULL ELSE id END,
     CASE WHEN sure THEN NULL ELSE uri END
-FROM (SELECT key, metadata, id, uri,
-        CASE WHEN instr(metadata, '\\u0000') THEN NULL ELSE {condition} END AS sure
-    FROM items ORDER BY key LIMIT -1)
+FROM (SELECT key, metadata, id, uri, {condition} AS sure FROM items ORDER BY key LIMIT -1)
 WHERE sure IS NOT 0
 """
 
@@ -124,9 +121,17 @@ def _metadata(node: Expression, slot: MetadataSlot) -> str:
         element = _branches(In(node.place, (node.value,)), ElementSlot(slot.parameters))
     else:
         element = _branches(node, ElementSlot(slot.parameters))
-    found["array"] = UNSURE if "array" in found else slot.any_element(element)
+    found["array"] = UNSURE if "array" in found else slot.any_element(element, _only_text(node))
     nothing = found.get("null", "0") if not isinstance(node, Contains) else "0"
     return cases(slot.kind, found, slot.missing(nothing))
+
+
+def _only_text(node: Expression) -> str | None:
+    """Give the one string that an element has to equal, if it is one."""
+    values = node.values if isinstance(node, In) else ()
+    if isinstance(node, Contains) or (isinstance(node, Compare) and node.operator == "=="):
+        values = (node.value,)
+    return values[0] if len(values) == 1 and isinstance(values[0], str) else None
 
 
 def _branches(node: Expression, slot: slots.Slot) -> dict[str, str]:
