@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -268,3 +269,39 @@ def test_a_write_that_memory_could_not_follow_is_there_after_reopening(
     with gl.open(tmp_path / "c") as col:
         check(col, {"a": eye(5), "b": eye(3)})
         assert col.get("a").spans == {FRAMES: [(7.0, 8.0)]}
+
+
+def test_items_are_read_while_their_rows_come_and_go(tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    counts = rng.integers(1, 40, 60).tolist()
+    done, errors = threading.Event(), list[BaseException]()
+
+    with gl.open(tmp_path / "c", clips("hnsw"), durability="normal") as col:
+        col.upsert(["a", "b"], {FRAMES: [eye(0), eye(1)]})
+
+        def read() -> None:
+            try:
+                while not done.is_set():
+                    a, b = col.get(["a", "b"], vectors=True)
+                    assert a.vectors[FRAMES].shape[1] == DIM
+                    assert len(a.spans.get(FRAMES, a.vectors[FRAMES])) == len(a.vectors[FRAMES])
+                    np.testing.assert_array_equal(b.vectors[FRAMES], eye(1))
+                    assert col.neighbours("a", FRAMES, 0, n=50, vectors=True)[0].ordinal == 0
+                    assert set(col.search(vectors={"clip": eye(1)[0]}, modality="text").ids) <= {
+                        "a",
+                        "b",
+                    }
+            except BaseException as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=read) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for n in counts:
+            spans = [[(j, j + 1) for j in range(n)]]
+            col.upsert(["a"], {FRAMES: [rng.normal(size=(n, DIM))]}, spans={FRAMES: spans})
+        done.set()
+        for thread in threads:
+            thread.join()
+        assert errors == []
+        assert len(stored(col)["a"]) == counts[-1]
