@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "bindings/bind.h"
 #include "bindings/fusion_keywords.h"
@@ -16,22 +17,30 @@ namespace {
 struct GivenList {
   Doubles scores;
   Labels ids;
+  std::size_t depth() const { return static_cast<std::size_t>(ids.shape(ids.ndim() - 1)); }
 };
 
-GivenList as_list(const py::tuple& pair, std::size_t list) {
-  const std::string where = "list " + std::to_string(list);
-  if (pair.size() != 2) throw InvalidArgument(where + " is not a pair (scores, ids)");
-  const py::array ids = py::array::ensure(pair[1]);
+bool of_one_shape(const py::array& a, const py::array& b) {
+  return a.ndim() == b.ndim() && std::equal(a.shape(), a.shape() + a.ndim(), b.shape());
+}
+
+Labels as_ids(const py::handle& given, const std::string& where) {
+  if (py::isinstance<Labels>(given)) return py::reinterpret_borrow<Labels>(given);
+  const py::array ids = py::array::ensure(given);
   const char kind = ids ? ids.dtype().kind() : 'O';
   if (!ids || (ids.size() > 0 && kind != 'i' && kind != 'u')) {
     PyErr_Clear();
     throw InvalidArgument(where + " has ids that are no integers");
   }
-  GivenList found{Doubles::ensure(pair[0]), Labels::ensure(ids.attr("astype")("int64"))};
-  const bool equal =
-      found.scores && found.ids && found.scores.ndim() == found.ids.ndim() &&
-      std::equal(found.ids.shape(), found.ids.shape() + found.ids.ndim(), found.scores.shape());
-  if (!equal || found.ids.ndim() < 1 || found.ids.ndim() > 2) {
+  return Labels::ensure(ids.attr("astype")("int64"));
+}
+
+GivenList as_list(const py::tuple& pair, std::size_t list) {
+  const std::string where = "list " + std::to_string(list);
+  if (pair.size() != 2) throw InvalidArgument(where + " is not a pair (scores, ids)");
+  GivenList found{Doubles::ensure(pair[0]), as_ids(pair[1], where)};
+  if (!found.scores || !found.ids || !of_one_shape(found.scores, found.ids) ||
+      found.ids.ndim() < 1 || found.ids.ndim() > 2) {
     PyErr_Clear();
     throw InvalidArgument(where + " needs scores and ids of one shape, (n,) or (nq, n)");
   }
@@ -50,9 +59,11 @@ std::vector<std::vector<double>> as_cohorts(const std::optional<std::vector<Arra
     const Doubles scores = Doubles::ensure(cohort);
     if (!scores || scores.size() < 2 ||
         !std::all_of(scores.data(), scores.data() + scores.size(),
-                     [](double score) { return std::isfinite(score); })) {
+                     [](double score) { return std::fabs(score) <= kLargestScore; })) {
       PyErr_Clear();
-      throw InvalidArgument("a cohort needs at least 2 scores, better 1,000, all of them finite");
+      throw InvalidArgument(
+          "a cohort needs at least 2 scores, better 1,000, all of them finite and at most 1e100 in "
+          "size");
     }
     found.emplace_back(scores.data(), scores.data() + scores.size());
   }
@@ -87,6 +98,121 @@ std::vector<ListCalibration> as_list_calibrations(
 
 using FusedLists = py::typing::Tuple<Doubles, Labels>;
 
+std::vector<GivenList> as_lists(const std::vector<py::typing::Tuple<ArrayLike, ArrayLike>>& lists) {
+  std::vector<GivenList> given;
+  for (const py::tuple& list : lists) given.push_back(as_list(list, given.size()));
+  if (given.empty()) throw InvalidArgument("there are no lists to fuse; give at least one");
+  for (const GivenList& list : given) {
+    if (list.ids.ndim() == given[0].ids.ndim() &&
+        (list.ids.ndim() == 1 || list.ids.shape(0) == given[0].ids.shape(0))) {
+      continue;
+    }
+    throw InvalidArgument(
+        "lists are of different batches; give the same number of queries to each");
+  }
+  return given;
+}
+
+std::vector<ListTerms> as_terms(const FusionOptions& options, std::size_t lists, bool batch,
+                                const std::optional<std::vector<double>>& weights,
+                                const std::optional<std::vector<ArrayLike>>& cohorts,
+                                const std::optional<std::vector<py::object>>& calibrations) {
+  const std::vector<double> scale = weights.value_or(std::vector<double>(lists, 1.0));
+  if (scale.size() != lists) {
+    throw InvalidArgument(std::to_string(scale.size()) + " weights for " + std::to_string(lists) +
+                          " lists; give one each");
+  }
+  check_fusion(options, scale);
+  std::vector<ListTerms> terms(lists);
+  for (std::size_t i = 0; i < lists; ++i) terms[i].weight = scale[i];
+  if (options.method == FusionMethod::kCohort) {
+    if (batch) throw InvalidArgument("'cohort' takes one query at a time");
+    const auto background = as_cohorts(cohorts, lists, "cohort");
+    for (std::size_t i = 0; i < lists; ++i) terms[i].cohort = moments(background[i]);
+  } else if (options.method == FusionMethod::kCalibrated) {
+    const auto maps = as_list_calibrations(calibrations, cohorts, lists, batch);
+    for (std::size_t i = 0; i < lists; ++i) terms[i].calibration = maps[i];
+  }
+  return terms;
+}
+
+// Fuses the lists of one query after another. Its memory is kept for the thread's next call.
+class BatchFusion {
+ public:
+  BatchFusion(const std::vector<GivenList>& given, const std::vector<ListTerms>& terms,
+              const FusionOptions& options, std::size_t k)
+      : given_(given), terms_(terms), options_(options), k_(k) {}
+
+  // Valid until the next call on this thread.
+  void fuse(std::size_t query) {
+    const std::size_t entries =
+        std::accumulate(given_.begin(), given_.end(), std::size_t{0},
+                        [](std::size_t sum, const GivenList& list) { return sum + list.depth(); });
+    lists().reset(given_.size(), entries);
+    for (std::size_t i = 0; i < given_.size(); ++i) {
+      const std::size_t depth = given_[i].depth();
+      lists().add(i, given_[i].scores.data() + query * depth, given_[i].ids.data() + query * depth,
+                  depth);
+    }
+    fuser().merge(lists(), terms_, options_, k_);
+  }
+  std::size_t count() const { return fuser().items().size(); }
+  void write(double* scores, Label* ids) const {
+    for (std::size_t i = 0; i < count(); ++i) {
+      scores[i] = fuser().scores()[i];
+      ids[i] = lists().labels()[fuser().items()[i]];
+    }
+  }
+
+ private:
+  static RankedLists& lists() {
+    thread_local RankedLists kept;
+    return kept;
+  }
+  static Fuser& fuser() {
+    thread_local Fuser kept;
+    return kept;
+  }
+
+  const std::vector<GivenList>& given_;
+  const std::vector<ListTerms>& terms_;
+  const FusionOptions& options_;
+  std::size_t k_;
+};
+
+// A single ranking is as long as it is.
+FusedLists fuse_one(BatchFusion& fusion) {
+  {
+    const py::gil_scoped_release release;
+    fusion.fuse(0);
+  }
+  const auto count = static_cast<py::ssize_t>(fusion.count());
+  Doubles scores(count);
+  Labels ids(count);
+  fusion.write(scores.mutable_data(), ids.mutable_data());
+  return py::make_tuple(scores, ids);
+}
+
+// A batch is padded as searches are.
+FusedLists fuse_batch(BatchFusion& fusion, std::size_t queries, std::size_t k) {
+  const std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(queries),
+                                       static_cast<py::ssize_t>(k)};
+  Doubles scores(shape);
+  Labels ids(shape);
+  double* to_scores = scores.mutable_data();
+  Label* to_ids = ids.mutable_data();
+  {
+    const py::gil_scoped_release release;
+    std::fill_n(to_scores, queries * k, static_cast<double>(kNoScore));
+    std::fill_n(to_ids, queries * k, kNoLabel);
+    for (std::size_t query = 0; query < queries; ++query) {
+      fusion.fuse(query);
+      fusion.write(to_scores + query * k, to_ids + query * k);
+    }
+  }
+  return py::make_tuple(scores, ids);
+}
+
 FusedLists fuse_lists(FusionOptions options,
                       const std::vector<py::typing::Tuple<ArrayLike, ArrayLike>>& lists,
                       py::ssize_t k, const std::string& method,
@@ -95,69 +221,13 @@ FusedLists fuse_lists(FusionOptions options,
                       const std::optional<std::vector<py::object>>& calibrations) {
   const std::size_t most = as_count(k, "k");
   options.method = fusion_method(method);
-  std::vector<GivenList> given;
-  for (const py::tuple& list : lists) given.push_back(as_list(list, given.size()));
-  if (given.empty()) throw InvalidArgument("there are no lists to fuse; give at least one");
-  const std::vector<double> scale = weights.value_or(std::vector<double>(given.size(), 1.0));
-  if (scale.size() != given.size()) {
-    throw InvalidArgument(std::to_string(scale.size()) + " weights for " +
-                          std::to_string(given.size()) + " lists; give one each");
-  }
-  check_fusion(options, scale);
+  const std::vector<GivenList> given = as_lists(lists);
   const bool batch = given[0].ids.ndim() == 2;
-  const std::size_t queries = batch ? static_cast<std::size_t>(given[0].ids.shape(0)) : 1;
-  for (const GivenList& list : given) {
-    if ((list.ids.ndim() == 2) == batch &&
-        (!batch || static_cast<std::size_t>(list.ids.shape(0)) == queries)) {
-      continue;
-    }
-    throw InvalidArgument(
-        "lists are of different batches; give the same number of queries to each");
-  }
-  std::vector<Moments> background(given.size());
-  if (options.method == FusionMethod::kCohort) {
-    if (batch) throw InvalidArgument("'cohort' takes one query at a time");
-    background.clear();
-    for (const std::vector<double>& sample : as_cohorts(cohorts, given.size(), method)) {
-      background.push_back(moments(sample));
-    }
-  }
-  std::vector<ListCalibration> maps(given.size());
-  if (options.method == FusionMethod::kCalibrated) {
-    maps = as_list_calibrations(calibrations, cohorts, given.size(), batch);
-  }
-  std::vector<Fused> fused(queries);
-  std::vector<RankTable> tables(queries);
-  std::size_t longest = 0;
-  {
-    const py::gil_scoped_release release;
-    for (std::size_t q = 0; q < queries; ++q) {
-      tables[q].lists = given.size();
-      tables[q].cohorts = background;
-      tables[q].calibrations = maps;
-      for (std::size_t i = 0; i < given.size(); ++i) {
-        const auto depth = static_cast<std::size_t>(given[i].ids.shape(given[i].ids.ndim() - 1));
-        tables[q].add_list(i, given[i].scores.data() + q * depth, given[i].ids.data() + q * depth,
-                           depth);
-      }
-      fused[q] = fuse(tables[q], scale, options, most);
-      longest = std::max(longest, fused[q].items.size());
-    }
-  }
-  // A batch is padded as searches are; a single ranking is as long as it is.
-  const std::size_t width = batch ? most : longest;
-  std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(width)};
-  if (batch) shape.insert(shape.begin(), static_cast<py::ssize_t>(queries));
-  Doubles scores(shape);
-  Labels labels(shape);
-  for (std::size_t cell = 0; cell < queries * width; ++cell) {
-    const std::size_t q = cell / width;
-    const std::size_t i = cell % width;
-    const bool there = i < fused[q].items.size();
-    scores.mutable_data()[cell] = there ? fused[q].scores[i] : static_cast<double>(kNoScore);
-    labels.mutable_data()[cell] = there ? tables[q].labels[fused[q].items[i]] : kNoLabel;
-  }
-  return py::make_tuple(scores, labels);
+  const std::vector<ListTerms> terms =
+      as_terms(options, given.size(), batch, weights, cohorts, calibrations);
+  BatchFusion fusion(given, terms, options, most);
+  if (!batch) return fuse_one(fusion);
+  return fuse_batch(fusion, static_cast<std::size_t>(given[0].ids.shape(0)), most);
 }
 
 }  // namespace
@@ -168,23 +238,43 @@ void bind_fuse(py::module_& module) {
                   py::arg("cohorts") = py::none(), py::arg("calibrations") = py::none(),
                   R"(Merge ranked lists [(scores, ids), ...], each best first, into the k best.
 
-Lists are (n,), or (nq, n) for a batch; an id of -1 ends a row. Returns (scores float64, ids int64).
-With s a list's score of an item and w the list's weight, summed over the lists that hold the item:
+Lists are (n,), or (nq, n) for a batch; an id of -1 ends a row. Returns (scores float64, ids int64);
+equal scores rank by ascending id.
 
-rrf      w / (rrf_k + rank), the best rank being rank_base      (Cormack et al. 2009)
-convex   w (s - lower) / (max - lower) / sum of all w           (TM2C2, arXiv 2210.11934)
-minmax   w (s - min) / (max - min)
-zscore   w (s - mean) / std of the list
-cohort   (s - mean) / std of `cohorts`, the query's scores against a background sample, by list; the
-         mean over the lists that have the item, weighted by w
-combmax  the largest w s
-calibrated  the probability that `calibrations`, one for each list, make of s; `combine` makes one
-            of an item's: "max" the largest 1 - (1 - p)^w, "noisy_or" 1 - product of (1 - p)^w,
+A method makes values of each list's ranks or scores and merges an item's. Below, s is a list's score
+of an item, r its rank from 1, w the list's weight, n the list's length, N the number of all items, m
+the number of lists that hold the item; sums and means are over these, and min, max, mean, std over
+the list. A list that lacks an item says nothing of it, but in borda.
+
+rrf         sum w / (rrf_k + r - 1 + rank_base)                      (Cormack et al. 2009)
+rrf_qdrant  sum 1 / (r / w + rrf_k - 1)                              (Qdrant, where rrf_k is 2)
+isr         m sum w / r^2;  log_isr: ln m for m;  logn_isr: ln(m + sigma)     (Mourao et al. 2015)
+borda       sum w (N - r + 1); where it is missing w (N - n + 1) / 2
+rbc         sum w (1 - phi) phi^(r - 1)                              (Bailey et al. 2017)
+convex      sum w (s - lower) / (max - lower) / sum of all |w|       (TM2C2, arXiv 2210.11934)
+minmax      sum w (s - min) / (max - min), 1 in a list without spread
+zscore      sum w (s - mean) / std
+dbsf        sum w (s - mean + 3 std) / (6 std), std with n - 1; 1/2 without spread    (Qdrant)
+cohort      (s - mean) / std of `cohorts`, the query's scores against a background sample, by list;
+            the mean over the lists, weighted by w
+calibrated  the probability that `calibrations`, one for each list, make of s; `combine` makes one of
+            an item's: "max" the largest 1 - (1 - p)^w, "noisy_or" 1 - product of (1 - p)^w,
             "mean_logit" the mean log-odds, weighted by w. One that has a background needs `cohorts`
+combsum     sum w v;  combmnz: m sum w v;  gmnz: m^gamma sum w v;  combanz: sum w v / sum |w|
+combmax     the largest w v;  combmin: the smallest;  combmed: the median      (Fox and Shaw 1993)
 
-A list of weight 0 says nothing.
-Equal scores rank by ascending id. Raises InvalidArgument for unsorted lists, NaN, an id twice in a
-list, or unusable numbers.)");
+where v is s after `norm`: "none" (the default of combmax: what one index would do), "minmax" (the
+default of the others; 0 without spread), "minmax_inverted", "max" s / max, "sum" (s - min) / sum of
+(s - min), "zmuv" the z-score, "rank" 1 - (r - 1) / n, "borda" 1 - (r - 1) / N, where it is missing
+1/2 - (n - 1) / 2N, as ranx has them, denominators at least 1e-9; and "l2" s / root of the sum of s^2,
+"dbsf", "cosine" (1 + s) / 2, "atan" 1/2 + atan(s) / pi.
+
+Weights are 0 (the list says nothing) or 1e-6 to 1e6 in size. A negative one says "not like this", in
+convex, dbsf, minmax, zscore, cohort, combsum and combanz by score, and "mean_logit"; what only such
+lists hold is left out. complete_ranks is for searches, which complete lists.
+
+Raises InvalidArgument for unsorted lists, NaN, scores above 1e100 in size, an id twice in a list, or
+unusable numbers.)");
 }
 
 }  // namespace gapless::bindings

@@ -1,26 +1,34 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "core/types.h"
 
 namespace gapless {
 
-// How one item's contributions from several lists become one score.
-enum class MergeRule { kSum, kMax };
+// Merging ranked lists over items that are numbered from 0: item i has total[i] and label[i], a
+// list has `count` values, each for another item.
 
-// An item after the merge: its fused score and its row in the table of contributions.
+// total += weight * value, from totals of 0.
+void merge_sum(const double* values, const std::uint32_t* items, std::size_t count, double weight,
+               double* totals);
+// The largest and the smallest weight * value, from totals of -infinity and +infinity.
+void merge_max(const double* values, const std::uint32_t* items, std::size_t count, double weight,
+               double* totals);
+void merge_min(const double* values, const std::uint32_t* items, std::size_t count, double weight,
+               double* totals);
+
+// An item after the merge.
 struct MergedRank {
   double score;
-  std::size_t item;
+  std::uint32_t item;
 };
 
-// Merges `items` rows of `lists` contributions (row-major; NaN = the list says nothing of the item)
-// into the `k` best, by score descending and label ascending. kSum adds weight * contribution;
-// kMax takes the largest such product. An item of which no list says anything is left out.
-std::vector<MergedRank> rank_merge(const double* contributions, const double* weights,
-                                   const Label* labels, std::size_t items, std::size_t lists,
-                                   MergeRule rule, std::size_t k);
+// The k best items by total descending and label ascending, in that order; fewer when there are not
+// so many. An item whose total is NaN is left out. `found` is overwritten.
+void best_merged(const double* totals, const Label* labels, std::size_t items, std::size_t k,
+                 std::vector<MergedRank>& found);
 
 }  // namespace gapless

@@ -1,237 +1,233 @@
 #include "query/fuse.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
-
-#include "core/error.h"
-#include "kernels/rank_merge.h"
 
 namespace gapless {
 namespace {
 
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kNothing = std::numeric_limits<double>::quiet_NaN();
 
-struct MethodName {
-  const char* name;
-  FusionMethod method;
-};
-constexpr std::array<MethodName, 7> kMethods = {{{"rrf", FusionMethod::kRrf},
-                                                 {"convex", FusionMethod::kConvex},
-                                                 {"minmax", FusionMethod::kMinMax},
-                                                 {"zscore", FusionMethod::kZScore},
-                                                 {"cohort", FusionMethod::kCohort},
-                                                 {"calibrated", FusionMethod::kCalibrated},
-                                                 {"combmax", FusionMethod::kCombMax}}};
-
-// s -> (s - shift) * scale for one list. A spread of zero tells nothing apart: every item of the
-// list is then as good as its best (minmax, convex: 1) or as its mean (z: 0).
-struct Normaliser {
-  double shift = 0.0;
-  double scale = 1.0;
-  double constant = kNothing;  // the value of every item, when the spread is zero
-
-  double operator()(double score) const {
-    return std::isnan(constant) ? (score - shift) * scale : constant;
+// The one weight that all lists that say something have; 0 when they differ.
+double common_weight(const std::vector<ListTerms>& terms) {
+  double common = 0.0;
+  for (const ListTerms& list : terms) {
+    if (list.weight == 0.0) continue;
+    if (common != 0.0 && list.weight != common) return 0.0;
+    common = list.weight;
   }
-};
-
-Normaliser by_range(double low, double high) {
-  if (high > low) return {low, 1.0 / (high - low), kNothing};
-  return {0.0, 0.0, 1.0};
+  return common;
 }
 
-Normaliser by_moments(const Moments& of) {
-  if (of.deviation > 0.0) return {of.mean, 1.0 / of.deviation, kNothing};
-  return {0.0, 0.0, 0.0};
+double total_weight(const std::vector<ListTerms>& terms) {
+  double total = 0.0;
+  for (const ListTerms& list : terms) total += std::fabs(list.weight);
+  return total;
 }
 
-Normaliser list_normaliser(const RankTable& table, std::size_t list, const FusionOptions& options) {
-  if (options.method == FusionMethod::kCombMax) return {};
-  if (options.method == FusionMethod::kCohort) return by_moments(table.cohorts[list]);
-  std::vector<double> retrieved;
-  for (std::size_t item = 0; item < table.items(); ++item) {
-    const std::size_t cell = item * table.lists + list;
-    if (table.ranks[cell] > 0) retrieved.push_back(table.raw[cell]);
-  }
-  if (retrieved.empty()) return {};
-  if (options.method == FusionMethod::kZScore) {
-    return by_moments(moments(retrieved));
-  }
-  const auto [low, high] = std::minmax_element(retrieved.begin(), retrieved.end());
-  return by_range(options.method == FusionMethod::kConvex ? options.lower : *low, *high);
-}
-
-// Makes means over the lists that say something of an item of what would be sums: else items with
-// more rows would outrank those with fewer by their number alone.
-void share_weights(std::vector<double>& contributions, const std::vector<double>& weights) {
-  const std::size_t lists = weights.size();
-  for (std::size_t first = 0; first < contributions.size(); first += lists) {
-    double total = 0.0;
-    for (std::size_t list = 0; list < lists; ++list) {
-      if (!std::isnan(contributions[first + list])) total += weights[list];
-    }
-    for (std::size_t list = 0; list < lists; ++list) contributions[first + list] /= total;
+double factor(Factor kind, double count, const FusionOptions& options) {
+  switch (kind) {
+    case Factor::kCount:
+      return count;
+    case Factor::kLog:
+      return std::log(count);
+    case Factor::kLogSigma:
+      return std::log(count + options.sigma);
+    case Factor::kPower:
+      return std::pow(count, options.gamma);
+    default:
+      return 1.0;
   }
 }
 
-// Merges what the probabilities of the lists are evidence for. A list that has no row of an item
-// says nothing of it, neither for nor against.
-Fused fuse_calibrated(const RankTable& table, const std::vector<double>& weights, Combine combine,
-                      std::size_t k) {
-  Fused fused;
-  fused.normalised.assign(table.items() * table.lists, kNothing);
-  std::vector<double> contributions = fused.normalised;
-  for (std::size_t item = 0; item < table.items(); ++item) {
-    for (std::size_t list = 0; list < table.lists; ++list) {
-      const std::size_t cell = item * table.lists + list;
-      if (weights[list] == 0.0 || std::isnan(table.raw[cell])) continue;
-      const ListCalibration& calibration = table.calibrations[list];
-      const double log_odds = calibration.map->log_odds(table.raw[cell], calibration.level);
-      fused.normalised[cell] = probability(log_odds);
-      contributions[cell] = evidence(combine, log_odds);
-    }
-  }
-  if (combine == Combine::kMeanLogit) share_weights(contributions, weights);
-  const MergeRule rule = combine == Combine::kMax ? MergeRule::kMax : MergeRule::kSum;
-  for (const MergedRank& merged :
-       rank_merge(contributions.data(), weights.data(), table.labels.data(), table.items(),
-                  table.lists, rule, k)) {
-    fused.scores.push_back(probability_of_evidence(combine, merged.score));
-    fused.items.push_back(merged.item);
-  }
-  return fused;
+double median(double* values, std::size_t count) {
+  std::sort(values, values + count);
+  const double upper = values[count / 2];
+  return count % 2 == 1 ? upper : (values[count / 2 - 1] + upper) / 2.0;
 }
 
 }  // namespace
 
-FusionMethod fusion_method(const std::string& name) {
-  std::string known;
-  for (const MethodName& entry : kMethods) {
-    if (name == entry.name) return entry.method;
-    known += (known.empty() ? "" : ", ") + std::string(entry.name);
-  }
-  throw InvalidArgument("fusion method '" + name + "' is not known; use one of " + known);
-}
-
-bool uses_ranks(FusionMethod method) { return method == FusionMethod::kRrf; }
-
-void check_fusion(const FusionOptions& options, const std::vector<double>& weights) {
-  double total = 0.0;
-  for (const double weight : weights) {
-    if (!std::isfinite(weight) || weight < 0.0) {
-      throw InvalidArgument("weight " + std::to_string(weight) + " is negative or not finite");
-    }
-    total += weight;
-  }
-  if (!weights.empty() && total <= 0.0) {
-    throw InvalidArgument("all weights are 0; give at least one list a positive weight");
-  }
-  if (options.rank_base != 0 && options.rank_base != 1) {
-    throw InvalidArgument("rank_base is " + std::to_string(options.rank_base) + "; use 0 or 1");
-  }
-  if (!std::isfinite(options.rrf_k) || options.rrf_k + options.rank_base <= 0.0) {
-    throw InvalidArgument("rrf_k is " + std::to_string(options.rrf_k) +
-                          "; rrf_k + rank_base must be positive");
-  }
-  if (!std::isfinite(options.lower)) throw InvalidArgument("lower must be finite");
-}
-
-Moments moments(const std::vector<double>& values) {
-  Moments found;
-  if (values.empty()) return found;
-  const auto count = static_cast<double>(values.size());
-  for (const double value : values) found.mean += value;
-  found.mean /= count;
-  double square = 0.0;
-  for (const double value : values) square += (value - found.mean) * (value - found.mean);
-  // Equal values have no spread, whatever the rounding of their mean says.
-  const auto [low, high] = std::minmax_element(values.begin(), values.end());
-  found.deviation = *low < *high ? std::sqrt(square / count) : 0.0;
-  return found;
-}
-
-void RankTable::add_list(std::size_t list, const double* scores, const Label* found,
-                         std::size_t count) {
-  std::vector<std::pair<Label, std::size_t>> fresh;
-  std::size_t rank = 0;
-  for (; rank < count && found[rank] != kNoLabel; ++rank) {
-    const std::string where =
-        " at rank " + std::to_string(rank + 1) + " of list " + std::to_string(list);
-    if (!std::isfinite(scores[rank])) {
-      throw InvalidArgument("the score" + where + " is NaN or infinite");
-    }
-    if (rank > 0 && scores[rank] > scores[rank - 1]) {
-      throw InvalidArgument("the score" + where + " is above the one before; sort best first");
-    }
-    const auto known = std::lower_bound(sorted_.begin(), sorted_.end(),
-                                        std::pair<Label, std::size_t>{found[rank], 0});
-    std::size_t item = items();
-    if (known != sorted_.end() && known->first == found[rank]) {
-      item = known->second;
+void Fuser::merge(const RankedLists& lists, const std::vector<ListTerms>& terms,
+                  const FusionOptions& options, std::size_t k) {
+  const std::size_t items = lists.items();
+  lists_ = lists.lists();
+  if (said_.size() < lists_) said_.resize(lists_);
+  find_candidates(lists, terms, options);
+  for (std::size_t list = 0; list < lists_; ++list) {
+    if (terms[list].weight == 0.0) {
+      said_[list].clear();
     } else {
-      fresh.emplace_back(found[rank], item);
-      labels.push_back(found[rank]);
-      ranks.resize(items() * lists, 0);
-      raw.resize(items() * lists, std::numeric_limits<double>::quiet_NaN());
+      said_[list].normalise(lists, list, terms[list], options, candidates_, is_candidate_);
     }
-    if (ranks[item * lists + list] != 0) {
-      throw InvalidArgument("id " + std::to_string(found[rank]) + " occurs twice in list " +
-                            std::to_string(list));
+  }
+  const bool calibrated = options.method == FusionMethod::kCalibrated;
+  if (calibrated && options.combine != Combine::kMeanLogit) {
+    merge_evidence(terms, options, items);
+  } else {
+    total(options.rule(), terms, items);
+    multiply(options, terms, items);
+  }
+  for (std::size_t item = 0; item < is_candidate_.size(); ++item) {
+    if (is_candidate_[item] == 0) totals_[item] = kNothing;
+  }
+  best_merged(totals_.data(), lists.labels(), items, k, best_);
+  scores_.resize(best_.size());
+  items_.resize(best_.size());
+  const double common = common_weight(terms);
+  for (std::size_t i = 0; i < best_.size(); ++i) {
+    double score = best_[i].score;
+    if (calibrated) {
+      if (options.combine == Combine::kMax && common > 0.0) {
+        score = common * evidence(options.combine, score);
+      }
+      score = probability_of_evidence(options.combine, score);
     }
-    ranks[item * lists + list] = static_cast<std::int32_t>(rank + 1);
-    raw[item * lists + list] = scores[rank];
+    scores_[i] = score;
+    items_[i] = best_[i].item;
   }
-  std::sort(fresh.begin(), fresh.end());
-  for (std::size_t i = 1; i < fresh.size(); ++i) {
-    if (fresh[i].first != fresh[i - 1].first) continue;
-    throw InvalidArgument("id " + std::to_string(fresh[i].first) + " occurs twice in list " +
-                          std::to_string(list));
-  }
-  const auto middle = static_cast<std::ptrdiff_t>(sorted_.size());
-  sorted_.insert(sorted_.end(), fresh.begin(), fresh.end());
-  std::inplace_merge(sorted_.begin(), sorted_.begin() + middle, sorted_.end());
 }
 
-Fused fuse(const RankTable& table, const std::vector<double>& weights, const FusionOptions& options,
-           std::size_t k) {
-  if (options.method == FusionMethod::kCalibrated) {
-    return fuse_calibrated(table, weights, options.combine, k);
+void Fuser::find_candidates(const RankedLists& lists, const std::vector<ListTerms>& terms,
+                            const FusionOptions& options) {
+  candidates_ = lists.items();
+  is_candidate_.clear();
+  // Every item was retrieved by some list, so all count unless a list does not.
+  if (std::all_of(terms.begin(), terms.end(), [](const ListTerms& t) { return t.weight > 0.0; })) {
+    return;
   }
-  Fused fused;
-  fused.normalised.assign(table.items() * table.lists, kNothing);
-  for (std::size_t list = 0; list < table.lists; ++list) {
-    const Normaliser normalise =
-        uses_ranks(options.method) ? Normaliser{} : list_normaliser(table, list, options);
-    if (weights[list] == 0.0) continue;  // a muted list says nothing
-    for (std::size_t cell = list; cell < table.raw.size(); cell += table.lists) {
-      if (uses_ranks(options.method)) {
-        const int rank = table.ranks[cell];
-        if (rank == 0) continue;
-        fused.normalised[cell] = 1.0 / (options.rrf_k + rank - 1 + options.rank_base);
-      } else if (!std::isnan(table.raw[cell])) {
-        fused.normalised[cell] = normalise(table.raw[cell]);
-      }
+  is_candidate_.assign(lists.items(), 0);
+  for (std::size_t list = 0; list < lists_; ++list) {
+    if (terms[list].weight <= 0.0) continue;
+    const RankedLists::List& of = lists.list(list);
+    const std::size_t count = spoken(of, options);
+    for (std::size_t i = 0; i < count; ++i) is_candidate_[of.items[i]] = 1;
+  }
+  candidates_ = static_cast<std::size_t>(std::count(is_candidate_.begin(), is_candidate_.end(), 1));
+}
+
+void Fuser::total(Rule rule, const std::vector<ListTerms>& terms, std::size_t items) {
+  if (rule == Rule::kMedian) return take_medians(terms, items);
+  const bool extreme = rule == Rule::kMax || rule == Rule::kMin;
+  totals_.assign(items, !extreme ? 0.0 : rule == Rule::kMax ? -kInfinity : kInfinity);
+  const auto merge_list = rule == Rule::kMax   ? &merge_max
+                          : rule == Rule::kMin ? &merge_min
+                                               : &merge_sum;
+  for (std::size_t list = 0; list < lists_; ++list) {
+    const ListValues& said = said_[list];
+    merge_list(said.values(), said.items(), said.size(), terms[list].weight, totals_.data());
+  }
+  if (rule == Rule::kMean) divide_by_weight(terms, items);
+}
+
+void Fuser::divide_by_weight(const std::vector<ListTerms>& terms, std::size_t items) {
+  weights_.assign(items, 0.0);
+  for (std::size_t list = 0; list < lists_; ++list) {
+    const double weight = std::fabs(terms[list].weight);
+    const Item* of = said_[list].items();
+    for (std::size_t i = 0; i < said_[list].size(); ++i) weights_[of[i]] += weight;
+  }
+  for (std::size_t item = 0; item < items; ++item) totals_[item] /= weights_[item];
+}
+
+// Which lists say something of an item, as a number by item.
+void Fuser::count_values(std::size_t items) {
+  counts_.assign(items, 0);
+  for (std::size_t list = 0; list < lists_; ++list) {
+    const Item* of = said_[list].items();
+    for (std::size_t i = 0; i < said_[list].size(); ++i) ++counts_[of[i]];
+  }
+}
+
+void Fuser::multiply(const FusionOptions& options, const std::vector<ListTerms>& terms,
+                     std::size_t items) {
+  const Factor kind = parts_of(options.method).factor;
+  if (kind == Factor::kOne) return;
+  if (kind == Factor::kShareOfWeight) {
+    const double all = total_weight(terms);
+    for (double& total : totals_) total /= all;
+    return;
+  }
+  count_values(items);
+  factors_.assign(1, 0.0);
+  for (std::size_t count = 1; count <= lists_; ++count) {
+    factors_.push_back(factor(kind, static_cast<double>(count), options));
+  }
+  for (std::size_t item = 0; item < items; ++item) totals_[item] *= factors_[counts_[item]];
+}
+
+void Fuser::take_medians(const std::vector<ListTerms>& terms, std::size_t items) {
+  count_values(items);
+  places_.resize(items);
+  std::uint32_t next = 0;
+  for (std::size_t item = 0; item < items; ++item) {
+    places_[item] = next;
+    next += counts_[item];
+  }
+  values_.resize(next);
+  for (std::size_t list = 0; list < lists_; ++list) {
+    const ListValues& said = said_[list];
+    for (std::size_t i = 0; i < said.size(); ++i) {
+      values_[places_[said.items()[i]]++] = terms[list].weight * said.values()[i];
     }
   }
-  std::vector<double> scaled = weights;
-  if (options.method == FusionMethod::kConvex) {
-    double total = 0.0;
-    for (const double weight : weights) total += weight;
-    for (double& weight : scaled) weight /= total;
+  totals_.assign(items, kNothing);
+  for (std::size_t item = 0; item < items; ++item) {
+    if (counts_[item] == 0) continue;
+    totals_[item] = median(values_.data() + (places_[item] - counts_[item]), counts_[item]);
   }
-  std::vector<double> contributions = fused.normalised;
-  if (options.method == FusionMethod::kCohort) share_weights(contributions, weights);
-  const MergeRule rule =
-      options.method == FusionMethod::kCombMax ? MergeRule::kMax : MergeRule::kSum;
-  for (const MergedRank& merged :
-       rank_merge(contributions.data(), scaled.data(), table.labels.data(), table.items(),
-                  table.lists, rule, k)) {
-    fused.scores.push_back(merged.score);
-    fused.items.push_back(merged.item);
+}
+
+// The evidence that log-odds are, added or its largest taken. Lists of one weight need none for the
+// largest: evidence rises with the log-odds.
+void Fuser::merge_evidence(const std::vector<ListTerms>& terms, const FusionOptions& options,
+                           std::size_t items) {
+  const bool largest = options.combine == Combine::kMax;
+  const auto merge_list = largest ? &merge_max : &merge_sum;
+  const bool plain = largest && common_weight(terms) > 0.0;
+  totals_.assign(items, largest ? -kInfinity : 0.0);
+  for (std::size_t list = 0; list < lists_; ++list) {
+    const ListValues& said = said_[list];
+    if (plain) {
+      merge_list(said.values(), said.items(), said.size(), 1.0, totals_.data());
+      continue;
+    }
+    values_.resize(said.size());
+    for (std::size_t i = 0; i < said.size(); ++i) {
+      values_[i] = evidence(options.combine, said.values()[i]);
+    }
+    merge_list(values_.data(), said.items(), said.size(), terms[list].weight, totals_.data());
   }
-  return fused;
+}
+
+void Fuser::contributions(const RankedLists& lists, const FusionOptions& options,
+                          Contributions& found) {
+  const std::size_t cells = items_.size() * lists_;
+  found.ranks.assign(cells, 0);
+  found.raw.assign(cells, kNothing);
+  found.normalised.assign(cells, kNothing);
+  places_.assign(lists.items(), 0);
+  for (std::size_t i = 0; i < items_.size(); ++i) {
+    places_[items_[i]] = static_cast<std::uint32_t>(i + 1);
+  }
+  for (std::size_t list = 0; list < lists_; ++list) {
+    const RankedLists::List& of = lists.list(list);
+    for (std::size_t i = 0; i < of.items.size(); ++i) {
+      if (places_[of.items[i]] == 0) continue;
+      const std::size_t cell = (places_[of.items[i]] - 1) * lists_ + list;
+      found.raw[cell] = of.scores[i];
+      if (i < of.retrieved) found.ranks[cell] = static_cast<std::int32_t>(i + 1);
+    }
+    const ListValues& said = said_[list];
+    for (std::size_t i = 0; i < said.size(); ++i) {
+      if (places_[said.items()[i]] == 0) continue;
+      const double value = said.values()[i];
+      found.normalised[(places_[said.items()[i]] - 1) * lists_ + list] =
+          options.method == FusionMethod::kCalibrated ? probability(value) : value;
+    }
+  }
 }
 
 }  // namespace gapless

@@ -2,82 +2,69 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
-#include <string>
-#include <utility>
 #include <vector>
 
-#include "core/types.h"
-#include "query/calibration.h"
+#include "kernels/rank_merge.h"
+#include "query/fusion_options.h"
+#include "query/list_values.h"
+#include "query/rank_table.h"
+#include "query/ranked_lists.h"
 
 namespace gapless {
 
-// How ranked lists become one. With s a list's score of an item, w the list's weight and the sums
-// over the lists that say something of the item (the others add 0):
-//   - rrf: sum w / (rrf_k + rank), the best rank being rank_base (Cormack, Clarke, Buettcher 2009)
-//   - convex: sum w (s - lower) / (max - lower) / sum of all w (TM2C2, Bruch, arXiv 2210.11934)
-//   - minmax: sum w (s - min) / (max - min)
-//   - zscore: sum w (s - mean) / std
-//   - cohort: sum w (s - mean) / std / sum of the w that were added, with mean and std of a fixed
-//     background sample that is scored for this query (Z-norm of speaker verification). A mean: an
-//     item with rows in two lists is no likelier an answer for that.
-//   - calibrated: the lists' calibrations make probabilities of s, and `combine` one of these
-//   - combmax: max w s, the scores as they are: what one mixed index would do
-// A list of weight 0 says nothing. min, max, mean and std come from the retrieved list, so a
-// completed score may map outside.
-enum class FusionMethod { kRrf, kConvex, kMinMax, kZScore, kCohort, kCalibrated, kCombMax };
-
-FusionMethod fusion_method(const std::string& name);  // throws InvalidArgument listing the names
-bool uses_ranks(FusionMethod method);
-
-struct FusionOptions {
-  FusionMethod method = FusionMethod::kRrf;
-  double rrf_k = 60.0;
-  int rank_base = 1;
-  double lower = -1.0;  // the least score there can be; -1 for cosines
-  Combine combine = Combine::kMax;
+// What each list gave to each of some items: matrices (items, lists).
+struct Contributions {
+  std::vector<std::int32_t> ranks;  // from 1; 0 = not retrieved by that list
+  std::vector<double> raw;          // scores, completed; NaN = none
+  std::vector<double> normalised;   // values before the weight, of calibrated the probability;
+                                    // NaN = nothing was said
 };
 
-// Throws InvalidArgument when a number is not usable.
-void check_fusion(const FusionOptions& options, const std::vector<double>& weights);
+// Merges ranked lists into one; keeps its memory from one merge to the next. For one thread.
+//
+// Lists of weight other than 0 make values of their ranks or scores (Norm), an item's weighted
+// values become one score (Rule), which a Factor may multiply. FusionMethod names such triples.
+class Fuser {
+ public:
+  using Item = RankedLists::Item;
 
-// What a list's scores mean, for kCalibrated: its map, and the level of its background.
-struct ListCalibration {
-  std::shared_ptr<const Calibration> map;
-  double level = 0.0;
-};
+  // The k best items. check_fusion() has passed `options` and the weights of `terms`; where a
+  // method wants them, every list of weight other than 0 has its cohort or its calibration. Throws
+  // InvalidArgument when a calibration overflows.
+  void merge(const RankedLists& lists, const std::vector<ListTerms>& terms,
+             const FusionOptions& options, std::size_t k);
 
-struct Moments {
-  double mean = 0.0;
-  double deviation = 0.0;  // population
-};
-Moments moments(const std::vector<double>& values);
-
-// The union of several ranked lists: a row for every item, a column for every list.
-struct RankTable {
-  std::size_t lists = 0;
-  std::vector<Label> labels;
-  std::vector<std::int32_t> ranks;  // (items, lists) from 1; 0 = not retrieved by that list
-  std::vector<double> raw;          // (items, lists); NaN = no row there
-  std::vector<Moments> cohorts;     // by list, for kCohort
-  std::vector<ListCalibration> calibrations;  // by list, for kCalibrated
-
-  std::size_t items() const { return labels.size(); }
-  // Adds a list, best first; kNoLabel ends it early. Throws InvalidArgument for a score that is not
-  // finite, scores out of order or a label that occurs twice.
-  void add_list(std::size_t list, const double* scores, const Label* found, std::size_t count);
+  // Of the last merge, best first.
+  const std::vector<double>& scores() const { return scores_; }
+  const std::vector<Item>& items() const { return items_; }
+  // What the lists said of them; `lists` and `options` as in the last merge.
+  void contributions(const RankedLists& lists, const FusionOptions& options, Contributions& found);
 
  private:
-  std::vector<std::pair<Label, std::size_t>> sorted_;  // label -> row, of the lists added so far
-};
+  void find_candidates(const RankedLists& lists, const std::vector<ListTerms>& terms,
+                       const FusionOptions& options);
+  void total(Rule rule, const std::vector<ListTerms>& terms, std::size_t items);
+  void divide_by_weight(const std::vector<ListTerms>& terms, std::size_t items);
+  void multiply(const FusionOptions& options, const std::vector<ListTerms>& terms,
+                std::size_t items);
+  void take_medians(const std::vector<ListTerms>& terms, std::size_t items);
+  void count_values(std::size_t items);
+  void merge_evidence(const std::vector<ListTerms>& terms, const FusionOptions& options,
+                      std::size_t items);
 
-struct Fused {
-  std::vector<double> scores;
-  std::vector<std::size_t> items;  // rows of the table, best first
-  std::vector<double> normalised;  // (items of the table, lists); NaN = nothing
+  std::vector<ListValues> said_;  // by list; the first lists_ are in use
+  std::size_t lists_ = 0;
+  std::size_t candidates_ = 0;              // items that a list of positive weight speaks of
+  std::vector<std::uint8_t> is_candidate_;  // by item; empty when all are
+  std::vector<double> totals_;              // by item, as all that follow
+  std::vector<double> weights_;
+  std::vector<std::uint32_t> counts_;
+  std::vector<std::uint32_t> places_;
+  std::vector<double> values_;
+  std::vector<double> factors_;  // by count
+  std::vector<MergedRank> best_;
+  std::vector<double> scores_;
+  std::vector<Item> items_;
 };
-
-Fused fuse(const RankTable& table, const std::vector<double>& weights, const FusionOptions& options,
-           std::size_t k);
 
 }  // namespace gapless

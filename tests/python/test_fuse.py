@@ -10,70 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gapless
+from fuse_kit import BY_RANK, BY_SCORE, COMB, NORMS, List, pairs, ranked_lists, reference
 from gapless import FlatIndex, _core
 from gapless.errors import InvalidArgument
 
-List = tuple[list[float], list[int]]
+METHODS = (*BY_RANK, *BY_SCORE)
 
 SPORT: List = ([0.9, 0.8, 0.1], [4, 1, 7])
 SNOW: List = ([0.5, 0.4], [1, 9])
-
-
-def pairs(fused: tuple[Any, Any]) -> dict[int, float]:
-    return dict(zip(fused[1].tolist(), fused[0].tolist(), strict=True))
-
-
-def reference(
-    lists: list[List], method: str, weights: list[float], **given: Any
-) -> dict[int, float]:
-    """Every formula of gapless.fuse, written out once more."""
-    total: dict[int, float] = {}
-    said: dict[int, float] = {}
-    for number, ((scores, ids), weight) in enumerate(zip(lists, weights, strict=True)):
-        if not ids:
-            continue
-        s = np.asarray(scores, dtype=np.float64)
-        if method == "rrf":
-            parts = 1.0 / (60.0 + np.arange(len(ids)) + 1)
-        elif method == "minmax":
-            spread = s.max() - s.min()
-            parts = (s - s.min()) / spread if spread > 0 else np.ones_like(s)
-        elif method == "convex":
-            spread = s.max() + 1.0
-            parts = (s + 1.0) / spread if spread > 0 else np.ones_like(s)
-            parts = parts / sum(weights)
-        elif method == "zscore":
-            parts = (s - s.mean()) / s.std() if s.std() > 0 else np.zeros_like(s)
-        elif method == "cohort":
-            background = np.asarray(given["cohorts"][number])
-            parts = (s - background.mean()) / background.std()
-        else:
-            parts = s
-        for label, part in zip(ids, parts.tolist(), strict=True):
-            if method == "combmax":
-                total[label] = max(total.get(label, -np.inf), weight * part)
-            else:
-                total[label] = total.get(label, 0.0) + weight * part
-                said[label] = said.get(label, 0.0) + weight
-    if method == "cohort":
-        return {label: value / said[label] for label, value in total.items()}
-    return total
-
-
-@st.composite
-def ranked_lists(draw: st.DrawFn) -> list[List]:
-    lists = []
-    for _ in range(draw(st.integers(1, 6))):
-        ids = draw(st.lists(st.integers(0, 40), unique=True, max_size=20))
-        scores = draw(
-            st.lists(
-                st.floats(-1, 1, allow_subnormal=False).map(lambda x: round(x, 4)),
-                min_size=len(ids),
-                max_size=len(ids),
-            )
-        )
-        lists.append((sorted(scores, reverse=True), ids))
-    return lists
 
 
 def test_two_fair_rows_do_not_outrank_one_better_row() -> None:
@@ -87,8 +31,23 @@ def test_two_fair_rows_do_not_outrank_one_better_row() -> None:
     assert pairs(weighted) == pytest.approx({7: 3.0, 8: 2.375})
 
 
-@pytest.mark.parametrize("method", ["rrf", "convex", "minmax", "zscore", "cohort", "combmax"])
-@settings(max_examples=60, deadline=None)
+def check(lists: list[List], method: str, weights: list[float], **given: Any) -> None:
+    """The formulas hold, ties rank by id, and fewer are the first of many."""
+    wanted = reference(lists, method, weights, **given)
+    scores, ids = gapless.fuse(lists, 100, method, weights, **given)
+    assert scores.dtype == np.float64
+    assert set(ids.tolist()) == set(wanted)
+    largest = max([1.0, *map(abs, wanted.values())])
+    for label, score in pairs((scores, ids)).items():
+        assert score == pytest.approx(wanted[label], rel=1e-9, abs=1e-9 * largest)
+    order = sorted(zip(-scores, ids, strict=True))
+    assert [label for _, label in order] == ids.tolist()
+    few = gapless.fuse(lists, 3, method, weights, **given)
+    assert few[1].tolist() == ids[:3].tolist()
+
+
+@pytest.mark.parametrize("method", METHODS)
+@settings(max_examples=40, deadline=None)
 @given(lists=ranked_lists(), seed=st.integers(0, 1000))
 def test_formulas(method: str, lists: list[List], seed: int) -> None:
     random = np.random.default_rng(seed)
@@ -96,16 +55,36 @@ def test_formulas(method: str, lists: list[List], seed: int) -> None:
     extra = {}
     if method == "cohort":
         extra["cohorts"] = [random.normal(size=50) for _ in lists]
-    wanted = reference(lists, method, weights, **extra)
-    scores, ids = gapless.fuse(lists, 100, method, weights, **extra)
-    assert scores.dtype == np.float64
-    assert set(ids.tolist()) == set(wanted)
-    for label, score in pairs((scores, ids)).items():
-        assert score == pytest.approx(wanted[label], abs=1e-9)
-    order = sorted(zip(-scores, ids, strict=True))
-    assert [label for _, label in order] == ids.tolist()
-    few = gapless.fuse(lists, 3, method, weights, **extra)
-    assert few[1].tolist() == ids[:3].tolist()
+    check(lists, method, weights, **extra)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("method", COMB)
+@settings(max_examples=5, deadline=None)
+@given(lists=ranked_lists(), seed=st.integers(0, 1000))
+def test_norms(method: str, norm: str, lists: list[List], seed: int) -> None:
+    weights = np.random.default_rng(seed).uniform(0.1, 2.0, len(lists))
+    weights[1:][::2] = 0.0
+    check(lists, method, weights.tolist(), norm=norm)
+
+
+@pytest.mark.parametrize(
+    ("method", "parameters"),
+    [
+        ("rrf", {"rrf_k": 3.5, "rank_base": 0}),
+        ("rrf_qdrant", {"rrf_k": 2.0}),
+        ("convex", {"lower": 0.25}),
+        ("rbc", {"phi": 0.0}),
+        ("rbc", {"phi": 0.95}),
+        ("gmnz", {"gamma": 0.0}),
+        ("gmnz", {"gamma": 2.5, "norm": "none"}),
+        ("logn_isr", {"sigma": 0.5}),
+    ],
+)
+@settings(max_examples=20, deadline=None)
+@given(lists=ranked_lists())
+def test_parameters(method: str, parameters: dict[str, Any], lists: list[List]) -> None:
+    check(lists, method, [0.5 + number for number in range(len(lists))], **parameters)
 
 
 def test_rrf_by_hand() -> None:
@@ -175,10 +154,17 @@ def test_a_batch_is_fused_row_by_row() -> None:
         ("fusion method 'magic' is not known; use one of rrf", {"method": "magic"}),
         ("k is 0", {"k": 0}),
         ("1 weights for 2 lists", {"weights": [1.0]}),
-        ("negative", {"weights": [1.0, -1.0]}),
+        ("weight -1 of list 1 is negative, which 'rrf' has no", {"weights": [1.0, -1.0]}),
         ("all weights are 0", {"weights": [0.0, 0.0]}),
         ("rank_base is 3", {"rank_base": 3}),
         ("rrf_k is -1", {"rrf_k": -1.0}),
+        ("rrf_k is 0.5", {"method": "rrf_qdrant", "rrf_k": 0.5}),
+        ("lower is nan", {"lower": float("nan")}),
+        ("phi is 1; give at least 0 and below 1", {"phi": 1.0}),
+        ("gamma is -1", {"gamma": -1.0}),
+        ("sigma is nan", {"sigma": float("nan")}),
+        ("norm 'median' is not known; use one of none", {"norm": "median"}),
+        ("norm is 'max', and method 'rrf' has its own", {"norm": "max"}),
         ("needs cohorts=", {"method": "cohort"}),
         ("at least 2 scores", {"method": "cohort", "cohorts": [[0.1], [0.2]]}),
         ("no lists", {"lists": []}),

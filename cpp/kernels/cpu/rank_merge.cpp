@@ -2,36 +2,51 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 namespace gapless {
 
-std::vector<MergedRank> rank_merge(const double* contributions, const double* weights,
-                                   const Label* labels, std::size_t items, std::size_t lists,
-                                   MergeRule rule, std::size_t k) {
-  std::vector<MergedRank> merged;
-  merged.reserve(items);
-  for (std::size_t item = 0; item < items; ++item) {
-    const double* row = contributions + item * lists;
-    double sum = 0.0;
-    double largest = -std::numeric_limits<double>::infinity();
-    bool found = false;
-    for (std::size_t list = 0; list < lists; ++list) {
-      if (std::isnan(row[list])) continue;
-      found = true;
-      sum += weights[list] * row[list];
-      largest = std::max(largest, weights[list] * row[list]);
-    }
-    if (found) merged.push_back({rule == MergeRule::kSum ? sum : largest, item});
+void merge_sum(const double* values, const std::uint32_t* items, std::size_t count, double weight,
+               double* totals) {
+  for (std::size_t i = 0; i < count; ++i) totals[items[i]] += weight * values[i];
+}
+
+void merge_max(const double* values, const std::uint32_t* items, std::size_t count, double weight,
+               double* totals) {
+  for (std::size_t i = 0; i < count; ++i) {
+    totals[items[i]] = std::max(totals[items[i]], weight * values[i]);
   }
+}
+
+void merge_min(const double* values, const std::uint32_t* items, std::size_t count, double weight,
+               double* totals) {
+  for (std::size_t i = 0; i < count; ++i) {
+    totals[items[i]] = std::min(totals[items[i]], weight * values[i]);
+  }
+}
+
+void best_merged(const double* totals, const Label* labels, std::size_t items, std::size_t k,
+                 std::vector<MergedRank>& found) {
   const auto first = [labels](const MergedRank& a, const MergedRank& b) {
     return a.score != b.score ? a.score > b.score : labels[a.item] < labels[b.item];
   };
-  const std::size_t kept = std::min(k, merged.size());
-  std::partial_sort(merged.begin(), merged.begin() + static_cast<std::ptrdiff_t>(kept),
-                    merged.end(), first);
-  merged.resize(kept);
-  return merged;
+  found.clear();
+  if (k == 0) return;
+  std::size_t item = 0;
+  for (; item < items && found.size() < k; ++item) {
+    if (!std::isnan(totals[item]))
+      found.push_back({totals[item], static_cast<std::uint32_t>(item)});
+  }
+  // A heap whose front is the last of the k best so far: most items do not reach it.
+  std::make_heap(found.begin(), found.end(), first);
+  for (; item < items; ++item) {
+    if (!(totals[item] >= found.front().score)) continue;
+    const MergedRank next = {totals[item], static_cast<std::uint32_t>(item)};
+    if (!first(next, found.front())) continue;
+    std::pop_heap(found.begin(), found.end(), first);
+    found.back() = next;
+    std::push_heap(found.begin(), found.end(), first);
+  }
+  std::sort_heap(found.begin(), found.end(), first);
 }
 
 }  // namespace gapless
