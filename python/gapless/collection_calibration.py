@@ -54,7 +54,9 @@ class CalibrationMethods:
             What matches: {field: (n, dim)} with row i of each being the same item, or a list of
             such; or a list of pairs of ids. By default the items that fill two fields (5,000 at
             most, drawn at random). Either side stands for a query that asks for the other, which
-            calibrates the pair types across fields.
+            calibrates the pair types across fields. Of an item with several rows in a field, the
+            first one is taken: probabilities are those of single rows, and too high for items
+            that are found by the best of very many.
         positives : mapping of (query modality, field) to (queries (n, dim), documents), optional
             Matches of a pair type, such as real queries, or another caption of the same image for
             ("text", "caption"). Documents are ids, or rows (n, dim). They replace what `pairs`

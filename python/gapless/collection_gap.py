@@ -56,7 +56,8 @@ class GapMethods(CalibrationMethods, DiagnosisMethods):
             What the alignment is judged by, and fitted maps fitted on: {field: (n, dim)} with row
             i of each being the same item, or a list of such; or a list of pairs of ids. By default
             the items that fill two fields of different modalities (5,000 at most, drawn at
-            random).
+            random). Of an item with several rows in a field, the first one is paired; means are
+            of all rows.
         queries : mapping, optional
             Sample query vectors, {modality: (n, dim)}; with several spaces
             {space: {modality: (n, dim)}}. A modality left out uses its documents' mean.
