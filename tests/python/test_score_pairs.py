@@ -246,3 +246,37 @@ def test_bad_fields_are_refused(media: Collection) -> None:
         scored(media, [1], [2], query_fields=["photo"])
     with pytest.raises(SpaceMismatch, match="the fields are 'audio'"):
         scored(media, [1], [2], query_fields=["image"], fields=["audio"])
+
+
+def test_clip_pairs_that_match_are_told_from_others(
+    tmp_path: Path, clip_pairs: NDArray[np.float32]
+) -> None:
+    """Calibrated on 300 images with captions, judged on 200 others and on captions of others."""
+    rows = clip_pairs.astype(np.float64)
+    images, captions = rows / np.linalg.norm(rows, axis=2, keepdims=True)
+    schema = gl.Schema({"clip": gl.Space(512)}, {
+        "image": gl.Field("clip", "image", index="flat"),
+        "caption": gl.Field("clip", "text", index="flat"),
+    })  # fmt: skip
+    with gl.open(tmp_path / "clip", schema) as col:
+        col.upsert(range(300), {"image": images[:300], "caption": captions[:300]})
+        col.upsert(range(300, 500), {"image": images[300:]})
+        col.calibrate(prior=0.5)
+        storage, encoders = col._storage, Encoders(schema)
+
+        def chances(ids: list[int]) -> Rows:
+            side = {"vectors": {"clip": captions[300:]}, "modality": "text"}
+            with storage.scoring(None) as (version, maps, _):
+                made = score_pairs(storage, encoders, version, maps, side, ids, fields=["image"])
+            direct = (captions[300:] * images[ids]).sum(axis=1)
+            assert made.cosines[:, 0] == pytest.approx(direct, abs=1e-6)
+            return made.probability
+
+        right = chances(list(range(300, 500)))
+        wrong = np.concatenate(
+            [chances([300 + (i + shift) % 200 for i in range(200)]) for shift in (1, 50, 101)]
+        )
+    above = (right[:, None] > wrong).mean() + 0.5 * (right[:, None] == wrong).mean()
+    assert above > 0.97
+    assert (right > 0.5).mean() > 0.85
+    assert (wrong < 0.5).mean() > 0.85
