@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from gapless import Alignment, FlatIndex, fuse
-from gapless._core import normalise, top_k
+from gapless._core import Calibration, normalise, top_k
 
 ROWS, DIM, QUERIES, K = 20_000, 384, 16, 10
 
@@ -122,22 +122,40 @@ def test_top_k(benchmark: Benchmark, k: int) -> None:
     np.testing.assert_array_equal(got, scores[want])
 
 
-@pytest.mark.parametrize("method", ["rrf", "zscore"])
+def gains(method: str, s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Compute what one list says of its items; the log-odds 20 s - 4 for "calibrated"."""
+    made: dict[str, Callable[[], NDArray[np.float64]]] = {
+        "rrf": lambda: 1 / (60 + np.arange(1, len(s) + 1)),
+        "minmax": lambda: (s - s.min()) / (s.max() - s.min()),
+        "zscore": lambda: (s - s.mean()) / s.std(),
+        "cohort": lambda: s / 0.5,  # the background is 0.5 about 0
+        "calibrated": lambda: 20 * s - 4,
+    }
+    return made[method]()
+
+
+@pytest.mark.parametrize("method", ["rrf", "minmax", "zscore", "cohort", "calibrated"])
 def test_fuse(benchmark: Benchmark, method: str) -> None:
     rng = np.random.default_rng(6)
     lists = []
-    for _ in range(3):
+    for _ in range(4):
         ids = rng.permutation(500)[:200].astype(np.int64)
-        lists.append((-np.sort(-rng.normal(size=200)).astype(np.float32), ids))
-    scores, ids = benchmark(fuse, lists, 50, method)
-    want: dict[int, float] = {}
+        lists.append((-np.sort(-rng.normal(0.1, 0.05, size=200)), ids))
+    how: dict[str, Any] = {"method": method}
+    if method == "cohort":
+        how["cohorts"] = [np.array([-0.5, 0.5])] * 4
+    elif method == "calibrated":
+        how.update(calibrations=[Calibration.platt(20.0, -4.0)] * 4, combine="mean_logit")
+    scores, ids = benchmark(fuse, lists, 10, **how)
+    parts: dict[int, list[float]] = {}
     for given, labels in lists:
-        wide = given.astype(np.float64)
-        for rank, label in enumerate(labels.tolist(), start=1):
-            gain = (
-                1 / (60 + rank) if method == "rrf" else (wide[rank - 1] - wide.mean()) / wide.std()
-            )
-            want[label] = want.get(label, 0.0) + gain
-    order = sorted(want, key=lambda label: (-want[label], label))[:50]
-    np.testing.assert_allclose(scores, [want[label] for label in order], atol=1e-9)
+        for label, gain in zip(labels.tolist(), gains(method, given).tolist(), strict=True):
+            parts.setdefault(label, []).append(gain)
+    mean = method in ("cohort", "calibrated")
+    want = {i: sum(found) / (len(found) if mean else 1) for i, found in parts.items()}
+    order = sorted(want, key=lambda label: (-want[label], label))[:10]
     assert ids.tolist() == order
+    best = np.array([want[label] for label in order])
+    if method == "calibrated":
+        best = 1 / (1 + np.exp(-best))
+    np.testing.assert_allclose(scores, best, atol=1e-9)
