@@ -193,6 +193,12 @@ def test_there_are_never_more_steps(media: Collection, most: int) -> None:
     assert len(bare.search("x", **asking(WORDS)).steps) == min(most, 4)
 
 
+def test_a_router_without_a_search_leaves_it_to_the_fallback(media: Collection) -> None:
+    found = AdaptiveRetriever(media, lambda question: []).search("x", **asking(WORDS))
+    assert [step.reason for step in found.steps] == ["fallback: the router gave no search"]
+    assert found[0].id == WORDS
+
+
 def test_no_search_is_done_twice(media: Collection) -> None:
     found = AdaptiveRetriever(media, lambda question: {}, min_confidence=1.0).search(
         "x", **asking(WORDS)

@@ -163,7 +163,8 @@ class AdaptiveRetriever:
             for i, each in enumerate(chosen[:keep], 1)
         ]
         for each in self.fallback:
-            reason = each.reason or "no search before was sure enough"
+            usual = "no search before was sure enough" if named else "the router gave no search"
+            reason = each.reason or usual
             named.append(Route(each.arguments, f"fallback: {reason}"))
         routes, seen = [], set()
         for each in named:
