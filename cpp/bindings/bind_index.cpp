@@ -11,9 +11,11 @@
 
 namespace gapless::bindings {
 
-std::shared_ptr<const Filter> as_filter(const py::object& filter) {
-  if (filter.is_none()) return nullptr;
+namespace {
+
+std::shared_ptr<Filter> make_filter(const py::object& filter, bool items) {
   auto found = std::make_shared<Filter>();
+  found->items = items;
   const py::array given = py::array::ensure(filter);
   if (given && given.dtype().kind() == 'b') {
     throw InvalidArgument(
@@ -28,8 +30,18 @@ std::shared_ptr<const Filter> as_filter(const py::object& filter) {
   }
   const Labels labels = as_labels(filter);
   found->labels.assign(labels.data(), labels.data() + labels.size());
-  std::sort(found->labels.begin(), found->labels.end());
+  if (!std::is_sorted(found->labels.begin(), found->labels.end())) {
+    std::sort(found->labels.begin(), found->labels.end());
+  }
   return found;
+}
+
+}  // namespace
+
+std::shared_ptr<const Filter> as_filter(const py::object& filter) {
+  if (filter.is_none()) return nullptr;
+  if (py::isinstance<Filter>(filter)) return filter.cast<std::shared_ptr<Filter>>();
+  return make_filter(filter, false);
 }
 
 namespace {
@@ -189,8 +201,8 @@ constexpr const char* kSearchDoc =
 
 queries is (nq, dim), or (dim,) for one. Scores are aligned cosines, in [-1, 1] up to rounding, best first, ties by
 ascending id; short rows end in -inf and -1. `query_modality` picks the query map of the alignment,
-`filter` is an array of ids or a packed bitset over ids (numpy.packbits(mask, bitorder="little")),
-and threads=None means all cores for a batch and the calling thread for one query.
+`filter` is an array of ids, a packed bitset over ids (numpy.packbits(mask, bitorder="little")) or a
+Filter, and threads=None means all cores for a batch and the calling thread for one query.
 
 Raises InvalidVector for a query of another dim, zero or not finite; InvalidArgument for k < 1 or a
 modality that the alignment has no map for.)";
@@ -198,6 +210,20 @@ modality that the alignment has no map for.)";
 }  // namespace
 
 void bind_index(py::module_& module) {
+  py::class_<Filter, std::shared_ptr<Filter>>(
+      module, "Filter",
+      R"(Ids that a search may return, made once for many searches; goes wherever `filter=` does.
+
+`allowed` is an array of ids or a packed bitset over ids (numpy.packbits(mask, bitorder="little")).
+With items=True it names items of a collection, each of which allows all its rows. What it comes to
+in an index is worked out by the first search there, and again when rows have come or gone. Safe to
+use from many threads.)")
+      .def(py::init(
+               [](const ArrayLike& allowed, bool items) { return make_filter(allowed, items); }),
+           py::arg("allowed"), py::arg("items") = false)
+      .def("__len__", &Filter::count, "How many ids it names, with a row or without.")
+      .def("allows", &Filter::allows, py::arg("id"), "Whether it names an id, or the id's item.");
+
   py::class_<Index, std::shared_ptr<Index>>(
       module, "Index", "What FlatIndex and HnswIndex share: unit rows under int64 ids.")
       .def("add", &add, py::arg("vectors"), py::arg("ids") = py::none(),

@@ -22,6 +22,9 @@ struct SearchWidth {
   std::size_t ef = 64;  // rows kept, at most
   // Rows farther than (1 + reach) times the k-th nearest are let go; infinite: none.
   float reach = 0.0f;
+  // Under a filter, which leaves rows that may not be returned but lead on: ef counts these too,
+  // and at least so many that may are kept; 0: ef of those that may.
+  std::size_t least = 0;
 };
 
 // The rows a graph search has met, best first, and how far it has expanded them. Keeps at most
@@ -52,8 +55,17 @@ class CandidatePool {
     *at = {score, slot | (allowed ? 0 : kRejected)};
     ++size_;
     cursor_ = std::min(cursor_, static_cast<std::size_t>(at - begin));
-    if (!allowed) return;
-    if (++allowed_ > width_.ef) {
+    if (!allowed) {
+      if (width_.least != 0) drop_mixed_tail();
+      return;
+    }
+    ++allowed_;
+    if (width_.least != 0) {
+      narrow_by_reach(score);
+      drop_mixed_tail();
+      return;
+    }
+    if (allowed_ > width_.ef) {
       drop_rejected_tail();
       --size_;
       --allowed_;
@@ -104,7 +116,27 @@ class CandidatePool {
     while (entries_[size_ - 1].tagged & kRejected) --size_;
   }
 
+  // To ef rows, but not below `least` that may be returned.
+  void drop_mixed_tail() {
+    if (size_ < width_.ef || allowed_ < width_.least) return;
+    while (size_ > width_.ef) {
+      const bool rejected = (entries_[size_ - 1].tagged & kRejected) != 0;
+      if (!rejected && allowed_ == width_.least) break;
+      allowed_ -= !rejected;
+      --size_;
+    }
+    limit_ = std::max(limit_, entries_[size_ - 1].score);
+  }
+
   void narrow(float score) {
+    narrow_by_reach(score);
+    if (allowed_ == width_.ef) {
+      drop_rejected_tail();
+      limit_ = std::max(limit_, entries_[size_ - 1].score);
+    }
+  }
+
+  void narrow_by_reach(float score) {
     if (nearest_.size() < width_.k || score > nearest_.back()) {
       nearest_.insert(std::upper_bound(nearest_.begin(), nearest_.end(), score, std::greater<>()),
                       score);
@@ -114,10 +146,6 @@ class CandidatePool {
       // Rounding takes scores beyond 1, and no distance is less than 0.
       const float distance = std::max(0.0f, 1.0f - nearest_.back());
       limit_ = std::max(limit_, nearest_.back() - width_.reach * distance);
-    }
-    if (allowed_ == width_.ef) {
-      drop_rejected_tail();
-      limit_ = std::max(limit_, entries_[size_ - 1].score);
     }
   }
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "index/code_scan.h"
 #include "index/index.h"
 #include "index/walk.h"
 
@@ -76,6 +77,7 @@ class HnswIndex : public Index {
   // What a thread needs to search or to insert; kept for the next one.
   struct Scratch {
     std::array<Walk, 3> walks;
+    CodeScan scan;
     LocalRows local;
     LocalRows sorted;
     std::vector<float> distances;
@@ -88,13 +90,23 @@ class HnswIndex : public Index {
   GraphView& own() { return static_cast<GraphView&>(writable()); }
   std::mutex& link_lock(Slot slot) const { return link_locks_[slot % link_locks_.size()]; }
 
-  // hnsw.cpp: search.
-  static WalkGoal goal_for(const Effort* effort, std::size_t k, std::size_t ef);
   void refill_means(GraphView& next) const;
+
+  // hnsw_search.cpp: search.
+  struct Plan;
+  static Plan plan_for(const GraphView& view, const SlotFilter* filter,
+                       const SearchOptions& options);
+  static WalkGoal goal_for(const Effort* effort, std::size_t k, std::size_t ef);
+  static void prepare_codes(const GraphView& view, const PreparedQuery& query, const Effort* effort,
+                            float margin, CodeQuery& coded);
   static void prepare_walk(const GraphView& view, const PreparedQuery& query, const Effort* effort,
                            Walk& walk);
   void collect(const GraphView& view, const Walk& walk, const PreparedQuery& query,
                const WalkGoal& goal, bool exact, TopK& best) const;
+  void score_anew(const GraphView& view, const PreparedQuery& query,
+                  std::vector<Candidate>& found) const;
+  void scan_codes(const GraphView& view, const PreparedQuery& query, const Plan& plan, bool exact,
+                  CodeScan& by, TopK& best) const;
 
   // hnsw_build.cpp: insertion.
   void link_all(GraphView& view, const std::vector<Slot>& slots, std::size_t threads);

@@ -96,8 +96,8 @@ void Index::search(QueryBatch& queries, std::size_t first, std::size_t count,
     some.assign(from, from + static_cast<std::ptrdiff_t>(count));
   }
   const std::vector<PreparedQuery>& prepared = count < all.size() ? some : all;
-  std::unique_ptr<SlotFilter> filter;
-  if (options.filter != nullptr) filter = std::make_unique<SlotFilter>(*options.filter, seen);
+  std::shared_ptr<const SlotFilter> filter;
+  if (options.filter != nullptr) filter = options.filter->resolve(seen);
   search_rows(seen, prepared, filter.get(), options, scores, labels);
   // A row on its way from one slot to another can be met in both: such a query is asked again.
   for (std::size_t i = 0; i < count; ++i) {

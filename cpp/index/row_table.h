@@ -31,6 +31,7 @@ struct RowTable {
     std::uint64_t& word = live_bits[slot / 64];
     const std::uint64_t bit = std::uint64_t{1} << (slot % 64);
     publish(word, is ? word | bit : word & ~bit);
+    changes.store(changes.load(std::memory_order_relaxed) + 1, std::memory_order_release);
   }
 
   // Takes over the rows of another table: row i here was row from_slots[i] there.
@@ -56,6 +57,15 @@ struct RowTable {
   Buffer<float> vectors;
   std::atomic<std::size_t> used{0};  // slots below this have been in use
   std::atomic<std::size_t> live{0};  // those with a label
+  // Rows that have come or gone so far: what was learnt of the live rows holds until it changes.
+  std::atomic<std::uint64_t> changes{0};
+  const std::uint64_t id = next_id();  // no other table of this process has it
+
+ private:
+  static std::uint64_t next_id() {
+    static std::atomic<std::uint64_t> last{0};
+    return last.fetch_add(1) + 1;
+  }
 };
 
 }  // namespace gapless
