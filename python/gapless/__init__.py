@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from gapless import errors
 from gapless._core import Alignment, FlatIndex, HnswIndex, __version__, fuse
+from gapless.adaptive.retriever import AdaptiveRetriever
+from gapless.adaptive.router import KeywordRouter, Route
 from gapless.alignment.align import align, alpha_mix
 from gapless.calibration.calibrate import calibrate
 from gapless.collection import Collection, open
@@ -21,23 +23,37 @@ from gapless.models.scores import measure_card
 from gapless.query.fusion import Fuse
 from gapless.query.parts import Part
 from gapless.rerank.how import Rerank
+from gapless.rerank.scorers import EncoderScorer, VectorScorer, register_reranker
 from gapless.results.hits import Hit, Hits
 from gapless.schema import Field, Schema, Space
+from gapless.stages.stages import Diversify, Filter, GroupBy, Limit, MinConfidence, VectorSearch
+from gapless.stages.text import stages_from_json, stages_to_json
 
 __all__ = [
+    "AdaptiveRetriever",
     "Alignment",
     "Collection",
+    "Diversify",
+    "EncoderScorer",
     "F",
     "Field",
+    "Filter",
     "FlatIndex",
     "Fuse",
+    "GroupBy",
     "Hit",
     "Hits",
     "HnswIndex",
+    "KeywordRouter",
+    "Limit",
+    "MinConfidence",
     "Part",
     "Rerank",
+    "Route",
     "Schema",
     "Space",
+    "VectorScorer",
+    "VectorSearch",
     "__version__",
     "align",
     "alpha_mix",
@@ -54,6 +70,9 @@ __all__ = [
     "open",
     "recommend",
     "recommend_model",
+    "register_reranker",
     "show_config",
+    "stages_from_json",
+    "stages_to_json",
     "u_curve",
 ]

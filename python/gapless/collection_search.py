@@ -23,6 +23,7 @@ from .query.routes import Routing, embed
 from .query.searcher import Searcher
 from .query.stored import keys_of_likes, stored_rows
 from .query.wishes import Wishes
+from .rerank.pairs import PairScores, score_pairs
 from .results.hits import Hits
 from .stages.compile import with_stages
 from .storage import Storage
@@ -228,10 +229,9 @@ class SearchMethods:
             return embed(self._storage.schema, self._encoders, version, asked, routing, stored)
 
         likes = tuple(keys_of_likes(self._storage, asked))
-        given = {
-            name: value for name, value in (("text", text), ("image", image)) if value is not None
-        }
-        return self._searcher.answer(vectors_under, wishes, likes, given, again)[0]
+        given = {"text": text, "image": image, "audio": audio}
+        told = [{part: value for part, value in given.items() if value is not None}]
+        return self._searcher.answer(vectors_under, wishes, likes, told, again)[0]
 
     def _wishes(self, stages: Iterable[Any] | None, **given: Any) -> Wishes:
         if stages is None:
@@ -281,9 +281,35 @@ class SearchMethods:
         def vectors_under(version: AlignmentVersion | None, routing: Routing) -> list[QueryVector]:
             return embed_batch(self._storage.schema, self._encoders, version, batch, routing)
 
+        stages = wishes.pop("stages", None)
         return self._searcher.answer(
-            vectors_under, self._wishes(wishes.pop("stages", None), **wishes)
+            vectors_under, self._wishes(stages, **wishes), questions=batch.questions()
         )
+
+    def score_pairs(
+        self,
+        a: Any,
+        b: Any,
+        *,
+        fields: Iterable[str] | None = None,
+        query_fields: Iterable[str] | None = None,
+    ) -> PairScores:
+        """Score pairs that you name, such as images with their texts, instead of searching.
+
+        See `gapless.rerank.pairs.score_pairs` for the arguments and what it gives.
+        """
+        self._storage.live()
+        with self._storage.scoring(None) as (version, maps, _):
+            return score_pairs(
+                self._storage,
+                self._encoders,
+                version,
+                maps,
+                a,
+                b,
+                fields=fields,
+                query_fields=query_fields,
+            )
 
     async def asearch_many(self, *args: Any, **wishes: Any) -> list[Hits]:
         """Search as `search_many` does, with its arguments, in a thread beside the event loop."""

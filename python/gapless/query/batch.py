@@ -29,6 +29,14 @@ class Batch:
     modality: str | None
     count: int
 
+    def questions(self) -> list[dict[str, Any]]:
+        """Give what was asked in each question but for its vectors."""
+        given = {"text": self.texts, "image": self.images}
+        return [
+            {part: items[i] for part, items in given.items() if items is not None}
+            for i in range(self.count)
+        ]
+
 
 def read_batch(
     texts: Sequence[str] | None,

@@ -61,7 +61,7 @@ class Searcher:
         embed: Embed,
         wishes: Wishes,
         exclude: tuple[int, ...] = (),
-        question: Mapping[str, Any] | None = None,
+        questions: Sequence[Mapping[str, Any]] = (),
         remember: Hashable | None = None,
     ) -> list[Hits]:
         """Rank the items for one question, or for each of a batch.
@@ -73,8 +73,8 @@ class Searcher:
         wishes : Wishes
         exclude : tuple of int
             Keys of items to leave out.
-        question : mapping of part to value, optional
-            What was asked, for rerankers.
+        questions : sequence of mapping of part to value, optional
+            What was asked in each, for rerankers.
         remember : hashable, optional
             Under what to keep the plan, for `again`.
         """
@@ -134,7 +134,7 @@ class Searcher:
                     scored=call.scored,
                     version=version,
                     question=one,
-                    asked=question or {},
+                    asked=questions[i] if questions else {},
                     deeper=partial(call.deeper, one),
                     encode=self._encode,
                     similarity=self._similarity,
