@@ -198,7 +198,11 @@ RepeatedSearch repeat(FusionOptions fusion, const std::vector<FieldSearch>& sear
   return {searches, as_options(std::move(fusion), k, method, depth, timeout, std::nullopt)};
 }
 
-py::tuple ask(const RepeatedSearch& prepared, const std::vector<ArrayLike>& queries) {
+using AskedArrays =
+    py::typing::Tuple<py::array_t<double>, py::array_t<Label>, py::array_t<std::int32_t>,
+                      py::array_t<float>, py::array_t<double>, py::array_t<std::int32_t>>;
+
+AskedArrays ask(const RepeatedSearch& prepared, const std::vector<ArrayLike>& queries) {
   if (queries.size() != prepared.searches.size()) {
     throw InvalidArgument(std::to_string(queries.size()) + " queries for " +
                           std::to_string(prepared.searches.size()) + " lists; give one each");

@@ -13,14 +13,19 @@ __all__: list[str] = [
     "Alignment",
     "Calibration",
     "FieldSearch",
+    "Filter",
     "FlatIndex",
+    "FusedBatch",
     "FusedHits",
     "HnswIndex",
     "Index",
+    "RepeatedSearch",
     "config",
     "fuse",
     "normalise",
+    "repeat_search",
     "search_fields",
+    "search_fields_batch",
     "top_k",
 ]
 
@@ -57,6 +62,25 @@ class Alignment:
             numpy.typing.NDArray[numpy.float32] | None, numpy.typing.NDArray[numpy.float32] | None
         ],
     ]: ...
+
+class Filter:
+    """
+    Ids that a search may return, made once for many searches; goes wherever `filter=` does.
+
+    `allowed` is an array of ids or a packed bitset over ids (numpy.packbits(mask, bitorder="little")).
+    With items=True it names items of a collection, each of which allows all its rows. What it comes to
+    in an index is worked out by the first search there, and again when rows have come or gone. Safe to
+    use from many threads.
+    """
+    def __init__(self, allowed: numpy.typing.ArrayLike, items: bool = False) -> None: ...
+    def __len__(self) -> int:
+        """
+        How many ids it names, with a row or without.
+        """
+    def allows(self, id: typing.SupportsInt | typing.SupportsIndex) -> bool:
+        """
+        Whether it names an id, or the id's item.
+        """
 
 class Index:
     """
@@ -163,8 +187,8 @@ class FlatIndex(Index):
 
         queries is (nq, dim), or (dim,) for one. Scores are aligned cosines, in [-1, 1] up to rounding, best first, ties by
         ascending id; short rows end in -inf and -1. `query_modality` picks the query map of the alignment,
-        `filter` is an array of ids or a packed bitset over ids (numpy.packbits(mask, bitorder="little")),
-        and threads=None means all cores for a batch and the calling thread for one query.
+        `filter` is an array of ids, a packed bitset over ids (numpy.packbits(mask, bitorder="little")) or a
+        Filter, and threads=None means all cores for a batch and the calling thread for one query.
 
         Raises InvalidVector for a query of another dim, zero or not finite; InvalidArgument for k < 1 or a
         modality that the alignment has no map for.
@@ -243,8 +267,8 @@ class HnswIndex(Index):
 
         queries is (nq, dim), or (dim,) for one. Scores are aligned cosines, in [-1, 1] up to rounding, best first, ties by
         ascending id; short rows end in -inf and -1. `query_modality` picks the query map of the alignment,
-        `filter` is an array of ids or a packed bitset over ids (numpy.packbits(mask, bitorder="little")),
-        and threads=None means all cores for a batch and the calling thread for one query.
+        `filter` is an array of ids, a packed bitset over ids (numpy.packbits(mask, bitorder="little")) or a
+        Filter, and threads=None means all cores for a batch and the calling thread for one query.
 
         Raises InvalidVector for a query of another dim, zero or not finite; InvalidArgument for k < 1 or a
         modality that the alignment has no map for.
@@ -318,12 +342,18 @@ class Calibration:
 
 class FieldSearch:
     """
-    One list of a mixed-modality query.
+    One list of a mixed-modality search.
 
-    A query vector (dim,) against an index, with its weight, effort, query modality, filter, and for the
-    method "cohort" the ids of background rows (those no longer present are skipped). The method
-    "calibrated" wants a Calibration, and background rows where that has a background; `field` is the
-    name that messages call this list by.
+    A query vector (dim,), or one for each question of a batch (nq, dim), against an index, with its
+    weight, effort, query modality and filter. `depth` is how many items this list retrieves, where it
+    is not as many as the search says; a list of negative weight retrieves none and scores those of the
+    others. With several=True the labels of the index are ordinal << 40 | item, the filter names items,
+    and `rule` makes one score of an item's rows: "max", "mean" (of all its rows), or "maxsim" (late
+    interaction: the query is (tokens, dim), for a batch (nq, tokens, dim) or (rows, dim) with the
+    number of rows of each question as `tokens`, and the score is the mean over these rows of the best
+    that one of the item's reaches). For the method "cohort", `cohort` are the ids of background items
+    (those no longer present are skipped). The method "calibrated" wants a Calibration, and background
+    items where that has a background; `field` is the name that messages call this list by.
     """
     def __init__(
         self,
@@ -331,9 +361,13 @@ class FieldSearch:
         query: numpy.typing.ArrayLike,
         *,
         weight: typing.SupportsFloat | typing.SupportsIndex = 1.0,
+        depth: typing.SupportsInt | typing.SupportsIndex | None = None,
         ef: typing.SupportsInt | typing.SupportsIndex | None = None,
         query_modality: str | None = None,
         filter: numpy.typing.ArrayLike | None = None,
+        several: bool = False,
+        rule: str = "max",
+        tokens: numpy.typing.ArrayLike | None = None,
         cohort: numpy.typing.ArrayLike | None = None,
         calibration: typing.Any = None,
         field: str = "",
@@ -347,7 +381,7 @@ class FusedHits:
     @property
     def ids(self) -> numpy.typing.NDArray[numpy.int64]:
         """
-        Ids (n,).
+        Ids of the items (n,).
         """
     @property
     def normalised(self) -> numpy.typing.NDArray[numpy.float64]:
@@ -365,9 +399,70 @@ class FusedHits:
         Aligned scores (n, lists), completed; NaN where there is no row.
         """
     @property
+    def rows(self) -> numpy.typing.NDArray[numpy.int32]:
+        """
+        Ordinals (n, lists) of the item's best row in each list; -1 where there is none.
+        """
+    @property
     def scores(self) -> numpy.typing.NDArray[numpy.float64]:
         """
         Fused scores (n,), best first.
+        """
+
+class FusedBatch:
+    """
+    The fused rankings of a batch of questions.
+
+    batch[i] are the FusedHits of question i. The arrays hold those of all questions one behind another:
+    question i has the places offsets[i] to offsets[i + 1].
+    """
+    def __getitem__(self, question: typing.SupportsInt | typing.SupportsIndex) -> FusedHits: ...
+    def __len__(self) -> int: ...
+    @property
+    def ids(self) -> numpy.typing.NDArray[numpy.int64]:
+        """
+        Ids of the items (n,).
+        """
+    @property
+    def normalised(self) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        What each list gave before its weight (n, lists), of "calibrated" the probability; NaN for nothing.
+        """
+    @property
+    def offsets(self) -> numpy.typing.NDArray[numpy.int64]:
+        """
+        Where the places of each question begin and the last one's end (questions + 1,).
+        """
+    @property
+    def ranks(self) -> numpy.typing.NDArray[numpy.int32]:
+        """
+        Ranks (n, lists) from 1; 0 where the list did not retrieve the item.
+        """
+    @property
+    def raw(self) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        Aligned scores (n, lists), completed; NaN where there is no row.
+        """
+    @property
+    def rows(self) -> numpy.typing.NDArray[numpy.int32]:
+        """
+        Ordinals (n, lists) of the item's best row in each list; -1 where there is none.
+        """
+    @property
+    def scores(self) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        Fused scores (n,), best first.
+        """
+
+class RepeatedSearch:
+    """
+    A search to be asked again with other query vectors alone.
+    """
+    def ask(self, queries: collections.abc.Sequence[numpy.typing.ArrayLike]) -> tuple:
+        """
+        Search with a query (dim,) for each FieldSearch, in place of its own.
+
+        Returns the arrays of FusedHits: (scores, ids, ranks, raw, normalised, rows).
         """
 
 def config() -> dict[str, typing.Any]:
@@ -381,33 +476,58 @@ def fuse(
     method: str = "rrf",
     weights: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex] | None = None,
     *,
+    cohorts: collections.abc.Sequence[numpy.typing.ArrayLike] | None = None,
+    calibrations: collections.abc.Sequence[typing.Any] | None = None,
     rrf_k: typing.SupportsFloat | typing.SupportsIndex = 60.0,
     rank_base: typing.SupportsInt | typing.SupportsIndex = 1,
     lower: typing.SupportsFloat | typing.SupportsIndex = -1.0,
-    cohorts: collections.abc.Sequence[numpy.typing.ArrayLike] | None = None,
-    calibrations: collections.abc.Sequence[typing.Any] | None = None,
+    norm: str | None = None,
+    phi: typing.SupportsFloat | typing.SupportsIndex = 0.8,
+    gamma: typing.SupportsFloat | typing.SupportsIndex = 0.5,
+    sigma: typing.SupportsFloat | typing.SupportsIndex = 0.01,
+    complete_ranks: bool = False,
     combine: str = "max",
 ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.int64]]:
     """
     Merge ranked lists [(scores, ids), ...], each best first, into the k best.
 
-    Lists are (n,), or (nq, n) for a batch; an id of -1 ends a row. Returns (scores float64, ids int64).
-    With s a list's score of an item and w the list's weight, summed over the lists that hold the item:
+    Lists are (n,), or (nq, n) for a batch; an id of -1 ends a row. Returns (scores float64, ids int64);
+    equal scores rank by ascending id.
 
-    rrf      w / (rrf_k + rank), the best rank being rank_base      (Cormack et al. 2009)
-    convex   w (s - lower) / (max - lower) / sum of all w           (TM2C2, arXiv 2210.11934)
-    minmax   w (s - min) / (max - min)
-    zscore   w (s - mean) / std of the list
-    cohort   (s - mean) / std of `cohorts`, the query's scores against a background sample, by list; the
-             mean over the lists that have the item, weighted by w
-    combmax  the largest w s
-    calibrated  the probability that `calibrations`, one for each list, make of s; `combine` makes one
-                of an item's: "max" the largest 1 - (1 - p)^w, "noisy_or" 1 - product of (1 - p)^w,
+    A method makes values of each list's ranks or scores and merges an item's. Below, s is a list's score
+    of an item, r its rank from 1, w the list's weight, n the list's length, N the number of all items, m
+    the number of lists that hold the item; sums and means are over these, and min, max, mean, std over
+    the list. A list that lacks an item says nothing of it, but in borda.
+
+    rrf         sum w / (rrf_k + r - 1 + rank_base)                      (Cormack et al. 2009)
+    rrf_qdrant  sum 1 / (r / w + rrf_k - 1)                              (Qdrant, where rrf_k is 2)
+    isr         m sum w / r^2;  log_isr: ln m for m;  logn_isr: ln(m + sigma)     (Mourao et al. 2015)
+    borda       sum w (N - r + 1); where it is missing w (N - n + 1) / 2
+    rbc         sum w (1 - phi) phi^(r - 1)                              (Bailey et al. 2017)
+    convex      sum w (s - lower) / (max - lower) / sum of all |w|       (TM2C2, arXiv 2210.11934)
+    minmax      sum w (s - min) / (max - min), 1 in a list without spread
+    zscore      sum w (s - mean) / std
+    dbsf        sum w (s - mean + 3 std) / (6 std), std with n - 1; 1/2 without spread    (Qdrant)
+    cohort      (s - mean) / std of `cohorts`, the query's scores against a background sample, by list;
+                the mean over the lists, weighted by w
+    calibrated  the probability that `calibrations`, one for each list, make of s; `combine` makes one of
+                an item's: "max" the largest 1 - (1 - p)^w, "noisy_or" 1 - product of (1 - p)^w,
                 "mean_logit" the mean log-odds, weighted by w. One that has a background needs `cohorts`
+    combsum     sum w v;  combmnz: m sum w v;  gmnz: m^gamma sum w v;  combanz: sum w v / sum |w|
+    combmax     the largest w v;  combmin: the smallest;  combmed: the median      (Fox and Shaw 1993)
 
-    A list of weight 0 says nothing.
-    Equal scores rank by ascending id. Raises InvalidArgument for unsorted lists, NaN, an id twice in a
-    list, or unusable numbers.
+    where v is s after `norm`: "none" (the default of combmax: what one index would do), "minmax" (the
+    default of the others; 0 without spread), "minmax_inverted", "max" s / max, "sum" (s - min) / sum of
+    (s - min), "zmuv" the z-score, "rank" 1 - (r - 1) / n, "borda" 1 - (r - 1) / N, where it is missing
+    1/2 - (n - 1) / 2N, as ranx has them, denominators at least 1e-9; and "l2" s / root of the sum of s^2,
+    "dbsf", "cosine" (1 + s) / 2, "atan" 1/2 + atan(s) / pi.
+
+    Weights are 0 (the list says nothing) or 1e-6 to 1e6 in size. A negative one says "not like this", in
+    convex, dbsf, minmax, zscore, cohort, combsum and combanz by score, and "mean_logit"; what only such
+    lists hold is left out. complete_ranks is for searches, which complete lists.
+
+    Raises InvalidArgument for unsorted lists, NaN, scores above 1e100 in size, an id twice in a list, or
+    unusable numbers.
     """
 
 def normalise(vectors: numpy.typing.ArrayLike) -> numpy.typing.NDArray[numpy.float32]:
@@ -417,23 +537,80 @@ def normalise(vectors: numpy.typing.ArrayLike) -> numpy.typing.NDArray[numpy.flo
     Raises InvalidVector, naming the row, for a row that is zero or holds NaN or infinity.
     """
 
+def repeat_search(
+    searches: collections.abc.Sequence[FieldSearch],
+    k: typing.SupportsInt | typing.SupportsIndex,
+    method: str = "rrf",
+    *,
+    depth: typing.SupportsInt | typing.SupportsIndex | None = None,
+    timeout: typing.SupportsFloat | typing.SupportsIndex | None = None,
+    rrf_k: typing.SupportsFloat | typing.SupportsIndex = 60.0,
+    rank_base: typing.SupportsInt | typing.SupportsIndex = 1,
+    lower: typing.SupportsFloat | typing.SupportsIndex = -1.0,
+    norm: str | None = None,
+    phi: typing.SupportsFloat | typing.SupportsIndex = 0.8,
+    gamma: typing.SupportsFloat | typing.SupportsIndex = 0.5,
+    sigma: typing.SupportsFloat | typing.SupportsIndex = 0.01,
+    complete_ranks: bool = False,
+    combine: str = "max",
+) -> RepeatedSearch:
+    """
+    Keep a search of search_fields() to ask it again; returns a RepeatedSearch.
+    """
+
 def search_fields(
     searches: collections.abc.Sequence[FieldSearch],
     k: typing.SupportsInt | typing.SupportsIndex,
     method: str = "rrf",
     *,
     depth: typing.SupportsInt | typing.SupportsIndex | None = None,
+    exclude: numpy.typing.ArrayLike | None = None,
+    timeout: typing.SupportsFloat | typing.SupportsIndex | None = None,
+    threads: typing.SupportsInt | typing.SupportsIndex | None = None,
     rrf_k: typing.SupportsFloat | typing.SupportsIndex = 60.0,
     rank_base: typing.SupportsInt | typing.SupportsIndex = 1,
     lower: typing.SupportsFloat | typing.SupportsIndex = -1.0,
+    norm: str | None = None,
+    phi: typing.SupportsFloat | typing.SupportsIndex = 0.8,
+    gamma: typing.SupportsFloat | typing.SupportsIndex = 0.5,
+    sigma: typing.SupportsFloat | typing.SupportsIndex = 0.01,
+    complete_ranks: bool = False,
     combine: str = "max",
 ) -> FusedHits:
     """
     Search several fields, complete and fuse in one native call; returns FusedHits.
 
-    Each field is searched `depth` deep (default max(k, 100)). An item found in one field gets its exact
+    Each field retrieves `depth` items (default max(k, 100)). An item found in one field gets its exact
     score in every other where it has a row; "rrf" ignores these completed scores, and lists' means,
-    deviations and ranges come from what was retrieved. Methods and errors are those of fuse().
+    deviations and ranges come from what was retrieved. `exclude` are ids of items that are not found;
+    the lists are as long without them. `timeout` is in seconds. Methods and errors are those of fuse(),
+    and Timeout.
+    """
+
+def search_fields_batch(
+    searches: collections.abc.Sequence[FieldSearch],
+    k: typing.SupportsInt | typing.SupportsIndex,
+    method: str = "rrf",
+    *,
+    depth: typing.SupportsInt | typing.SupportsIndex | None = None,
+    exclude: collections.abc.Sequence[numpy.typing.ArrayLike | None] | None = None,
+    timeout: typing.SupportsFloat | typing.SupportsIndex | None = None,
+    threads: typing.SupportsInt | typing.SupportsIndex | None = None,
+    rrf_k: typing.SupportsFloat | typing.SupportsIndex = 60.0,
+    rank_base: typing.SupportsInt | typing.SupportsIndex = 1,
+    lower: typing.SupportsFloat | typing.SupportsIndex = -1.0,
+    norm: str | None = None,
+    phi: typing.SupportsFloat | typing.SupportsIndex = 0.8,
+    gamma: typing.SupportsFloat | typing.SupportsIndex = 0.5,
+    sigma: typing.SupportsFloat | typing.SupportsIndex = 0.01,
+    complete_ranks: bool = False,
+    combine: str = "max",
+) -> FusedBatch:
+    """
+    search_fields() for many questions at once; returns a FusedBatch.
+
+    Every FieldSearch has a query for each question. `exclude` are ids (or None) for each. threads=None
+    means all cores. Each ranking is the one that search_fields() gives for its question alone.
     """
 
 def top_k(

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+import gapless as gl
+
 README = Path(__file__).parents[2] / "README.md"
 
 
@@ -38,6 +40,12 @@ def test_the_collection_example(
     }
     exec(blocks()[0], names)
     hits = names["hits"]
+    with gl.open("media") as col:
+        names["col"] = col
+        exec(blocks()[1], names)
+        assert names["page"].cursor is not None
+        assert names["best"].fusion == "rerank"
+        assert [len(found) for found in names["many"]] == [3, 3]
     assert {type(hit.id) for hit in hits} == {str}
     assert {hit.field for hit in hits} == {"image", "name"}
     printed = capsys.readouterr().out
@@ -52,7 +60,7 @@ def test_the_index_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     names = {
         "images": images,
         "texts": images + random.normal(size=(64, 16)) / 4,
-        "gl": __import__("gapless"),
+        "gl": gl,
         "vectors": random.normal(size=(300, 384)).astype(np.float32),
         "queries": random.normal(size=(1, 384)).astype(np.float32),
         "allowed_ids": np.arange(0, 300, 2),
@@ -62,6 +70,6 @@ def test_the_index_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         "s2": [0.8],
         "i2": [5],
     }
-    exec(blocks()[1], names)
+    exec(blocks()[2], names)
     assert (tmp_path / "rows.seg").is_file()
     assert names["ids"].tolist() == [5, 4]

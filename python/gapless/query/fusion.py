@@ -17,7 +17,29 @@ __all__ = ["COMBINES", "FUSIONS", "Fuse", "choose_fusion"]
 
 MIN_COHORT = 10  # rows of a field below which "auto" does not trust their mean and deviation
 COMBINES = ("max", "noisy_or", "mean_logit")
-FUSIONS = ("rrf", "convex", "minmax", "zscore", "cohort", "calibrated", "combmax", "alpha_mix")
+FUSIONS = (
+    "rrf",
+    "rrf_qdrant",
+    "isr",
+    "log_isr",
+    "logn_isr",
+    "borda",
+    "rbc",
+    "combsum",
+    "combmnz",
+    "combmin",
+    "combmax",
+    "combmed",
+    "combanz",
+    "gmnz",
+    "convex",
+    "minmax",
+    "dbsf",
+    "zscore",
+    "cohort",
+    "calibrated",
+    "alpha_mix",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,6 @@ from .wishes import Wishes
 
 __all__ = ["Searcher"]
 
-Bits: TypeAlias = "npt.NDArray[np.uint8]"
 Embed: TypeAlias = "Callable[[AlignmentVersion | None, Routing], list[QueryVector]]"
 
 
@@ -51,7 +50,7 @@ class Searcher:
     def __init__(self, storage: Storage, encoders: Encoders) -> None:
         self._storage = storage
         self._encoders = encoders
-        self._filters: FilterBitsets[Bits] = FilterBitsets(lambda bits: bits)
+        self._filters: FilterBitsets[_core.Filter] = FilterBitsets(_core.Filter)
         self._repeats = Repeats()
         self._similarity = ItemSimilarity(storage.schema)
         self.pages = FrozenPages()
@@ -202,7 +201,7 @@ class Searcher:
         ]
         return rows
 
-    def _bits(self, given: FilterLike | None) -> Bits | None:
+    def _bits(self, given: FilterLike | None) -> _core.Filter | None:
         expression = as_expression(given)
         if expression is None:
             return None
