@@ -35,6 +35,9 @@ class Table:
         self.gate = threading.Event()
         self.gate.set()
 
+    def __del__(self) -> None:
+        self.db.close()  # Python 3.13 warns of a connection left open
+
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         self.reads += 1

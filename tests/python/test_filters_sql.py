@@ -120,6 +120,9 @@ class Items:
             ),
         )
 
+    def __del__(self) -> None:
+        self.db.close()  # Python 3.13 warns of a connection left open
+
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         yield self.db
