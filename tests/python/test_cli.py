@@ -99,9 +99,25 @@ def test_search_by_image_finds_the_image(files: Path, indexed: Path) -> None:
 def test_search_composes_both_parts(files: Path, indexed: Path) -> None:
     arguments = ("search", indexed, "--image", files / "arrow-left.png", "--text", "right arrow")
     found = answer(*arguments, "--limit", 4)
-    assert found["query"] == {"text": "right arrow", "image": str(files / "arrow-left.png")}
+    image = str(files / "arrow-left.png")
+    assert found["query"] == {"text": "right arrow", "image": image, "like": None, "not": []}
     assert found["reason"] == "auto: the query has several parts"
     assert all("arrow" in hit["metadata"]["path"] for hit in found["hits"])
+
+
+def test_search_by_a_stored_item_with_a_filter(files: Path, indexed: Path) -> None:
+    bell = str(files / "bell.png")
+    found = answer("search", indexed, "--like", bell, "--not", "arrow", "--limit", 4)
+    assert len(found["hits"]) == 4
+    assert bell not in {hit["id"] for hit in found["hits"]}
+    wanted = json.dumps({"path": {"$in": ["bell.png", "camera.png"]}})
+    found = answer("search", indexed, "--text", "bell", "--filter", wanted, "--explain")
+    assert {hit["metadata"]["path"] for hit in found["hits"]} == {"bell.png", "camera.png"}
+    assert len(found["explanation"]["hits"]) == 2
+    second = answer("search", indexed, "--text", "bell", "--filter", wanted, "--offset", 1)
+    assert [hit["rank"] for hit in second["hits"]] == [2]
+    groups = answer("search", indexed, "--text", "bell", "--group-by", "path", "--limit", 3)
+    assert len({hit["metadata"]["path"] for hit in groups["hits"]}) == 3
 
 
 def test_search_prints_a_table_and_reasons(indexed: Path) -> None:
@@ -115,9 +131,12 @@ def test_search_prints_a_table_and_reasons(indexed: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("search", "{col}"), 2, "give --text, --image, or both"),
+        (("search", "{col}"), 2, "give --text, --image, --like, or some"),
         (("search", "{col}", "--text", "x", "--limit", "0"), 2, "--limit"),
         (("search", "{col}", "--text", " "), 1, "text is ' '"),
+        (("search", "{col}", "--text", "x", "--filter", "{{"), 2, "is no JSON"),
+        (("search", "{col}", "--text", "x", "--filter", '{{"a": {{"$no": 1}}}}'), 1, "$no"),
+        (("search", "{col}", "--like", "nothing"), 1, "'nothing'"),
         (("search", "{col}", "--text", "x", "--fusion", "best"), 1, "fusion is 'best'"),
         (("search", "{col}", "--image", "{files}/none.png"), 1, "none.png"),
         (("search", "{files}", "--text", "x"), 1, "holds no collection"),
