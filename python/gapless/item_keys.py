@@ -14,6 +14,7 @@ from .errors import InvalidArgument, UnknownId
 
 __all__ = ["keys_of", "listed_ids", "read_key_pairs"]
 
+
 def listed_ids(ids: ItemId | np.integer[Any] | Iterable[ItemId]) -> tuple[list[ItemId], bool]:
     """Check ids, and tell whether a lone one was given."""
     if isinstance(ids, (str, int, np.integer)):
