@@ -49,7 +49,7 @@ def _largest(values: Float64, weights: Float64) -> Float64:
 
 def _counted_sum(values: Float64, weights: Float64) -> Float64:
     count = ~np.isnan(values) @ (weights > 0).astype(np.float64)
-    return _only_said(values, weights, count * (np.nan_to_num(values) @ weights))
+    return _sum(values, weights) * np.maximum(count, 1.0)
 
 
 def _only_said(values: Float64, weights: Float64, scores: Float64) -> Float64:
@@ -63,9 +63,11 @@ def _as_they_are(values: Float64) -> Float64:
 
 
 Transform = Callable[[Float64], Float64]
+SUMMED = ("rrf", "rbc", "convex", "minmax", "zscore", "dbsf", "combsum")
 RULES: dict[str, tuple[Transform, Rule]] = {
-    **dict.fromkeys(("rrf", "convex", "minmax", "zscore"), (_as_they_are, _sum)),
-    "cohort": (_as_they_are, _mean),
+    **dict.fromkeys(SUMMED, (_as_they_are, _sum)),
+    **dict.fromkeys(("isr", "combmnz"), (_as_they_are, _counted_sum)),
+    **dict.fromkeys(("cohort", "combanz"), (_as_they_are, _mean)),
     "combmax": (_as_they_are, _largest),
 }
 COMBINED: dict[str, tuple[Transform, Rule]] = {

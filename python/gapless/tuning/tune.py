@@ -65,7 +65,8 @@ def tune(
         A name for each column of the candidates, such as that of the field. Columns of one name
         get one weight.
     fusion : str
-        How the searches fuse: ``"rrf"``, ``"convex"``, ``"minmax"``, ``"zscore"``, ``"cohort"``,
+        How the searches fuse: ``"rrf"``, ``"isr"``, ``"rbc"``, ``"convex"``, ``"minmax"``,
+        ``"zscore"``, ``"dbsf"``, ``"cohort"``, ``"combsum"``, ``"combmnz"``, ``"combanz"``,
         ``"combmax"`` or ``"calibrated"``.
     method : {"ascent", "logistic"}
         Coordinate ascent on the metric itself, weights from 1/64 to 1 and 0, from several starts;
