@@ -44,8 +44,8 @@ from query_sides import DEPTH, ByHand, K, Ours, Sides
 QUESTIONS = 1_000
 METHODS = ("rrf", "minmax")  # by rank, and by score, for which every item is scored everywhere
 TARGETS = (0.90, 0.95, 0.99)
-EFFORTS = (100, 112, 128, 160, 200, 256, 320, 448, 640, 1_000)
-ENOUGH = 0.995  # a sweep ends where both methods have this recall
+EFFORTS = (100, 128, 160, 224, 320, 448, 640, 900)
+ENOUGH = 0.99  # a sweep ends where both methods have this recall
 SINGLE = 0.95  # the recall at which single questions are timed
 ROUNDS, TURNS = 3, 3
 LISTS, LENGTH, MERGES = 4, 200, 1_000
@@ -345,7 +345,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help="default: all")
     parser.add_argument("--kind", nargs="+", choices=query_data.KINDS, default=query_data.KINDS)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--questions", type=int, default=QUESTIONS)
+    parser.add_argument("--questions", type=int, default=QUESTIONS, help="at most 1,000")
     cores = os.cpu_count() or 1
     parser.add_argument("--threads", type=int, nargs="+", default=sorted({1, min(2, cores)}))
     parser.add_argument("--build-threads", type=int, default=cores)
@@ -356,11 +356,11 @@ def main() -> None:
     report["machine"] = machine()
     report["versions"] = {name: version(name) for name in packages}
     for kind in options.kind:
-        questions = query_data.load(kind, options.questions, DEPTH)
+        questions = query_data.load(kind, QUESTIONS, DEPTH).first(options.questions)
         sides = Sides(questions, options.build_threads)
         for part in options.parts or PARTS:
             found = PARTS[part](sides, options)
-            report.setdefault(kind, {})[part] = found
+            report.setdefault(kind, {}).setdefault(part, {}).update(found)
             show(tables(found) if part == "rates" else json.dumps(found, indent=1))
             options.out.write_text(json.dumps(report, indent=1) + "\n")
 

@@ -12,7 +12,7 @@ apart   every field is a third: items whose fields agree in nothing, and lists w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -38,6 +38,11 @@ class Questions:
     fields: tuple[Rows, ...]
     queries: Rows
     lists: Lists
+
+    def first(self, count: int) -> Questions:
+        """Give the first of the questions alone."""
+        scores, ids = self.lists
+        return replace(self, queries=self.queries[:count], lists=(scores[:count], ids[:count]))
 
     def fused(self, method: str, ids: Ids) -> NDArray[np.float64]:
         """Give the true fused scores of some items of each query, (nq, n)."""
