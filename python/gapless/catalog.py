@@ -139,7 +139,7 @@ class Catalog(GapTables, RowTables):
                 self.schema = self._read_or_create(folder, schema)
                 self._writer.execute(f"PRAGMA synchronous = {self._synchronous}")
                 self.pending_rows, self.pending_bytes = self._count_pending()
-                self._spanned = self._fields_with_spans(self.schema.fields)
+                self.spanned = self._fields_with_spans(self.schema.fields)
         except BaseException:
             self.close()
             raise

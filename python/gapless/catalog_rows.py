@@ -48,7 +48,7 @@ class RowTables:
 
     pending_rows: int
     pending_bytes: int
-    _spanned: set[str]  # fields that have a span, or had one since this catalogue was opened
+    spanned: set[str]  # fields that have a span, or had one since this catalogue was opened
     _writer: sqlite3.Connection
     _reading: Callable[[], AbstractContextManager[sqlite3.Connection]]
     _damage: Callable[[], AbstractContextManager[None]]
@@ -104,12 +104,12 @@ class RowTables:
 
     def put_spans(self, field: str, keys: Iterable[int], spans: Sequence[SpanRow]) -> None:
         """Replace the spans that the items `keys` have in `field` with these, of the same items."""
-        if field in self._spanned:
+        if field in self.spanned:
             self._writer.executemany(
                 "DELETE FROM spans WHERE field = ? AND key = ?", ((field, key) for key in keys)
             )
         if spans:
-            self._spanned.add(field)
+            self.spanned.add(field)
             self._writer.executemany(
                 "INSERT INTO spans (field, key, ordinal, start, stop) VALUES (?,?,?,?,?)",
                 ((field, *row) for row in spans),
@@ -118,7 +118,7 @@ class RowTables:
     def spans(self, field: str, labels: Iterable[int]) -> dict[int, Span]:
         """Start and end of these rows of a field, by label; rows without a span are left out."""
         found: dict[int, Span] = {}
-        if field not in self._spanned:
+        if field not in self.spanned:
             return found
         # One look-up per row: SQLite answers a list of (key, ordinal) by reading the whole table.
         query = "SELECT start, stop FROM spans WHERE field = ? AND key = ? AND ordinal = ?"
@@ -133,7 +133,7 @@ class RowTables:
         self, field: str, key: int, first: int = 0, last: int = MAX_ROWS
     ) -> dict[int, Span]:
         """Spans of the rows `first` to `last` of an item, by ordinal; rows without are left out."""
-        if field not in self._spanned:
+        if field not in self.spanned:
             return {}
         query = (
             "SELECT ordinal, start, stop FROM spans "

@@ -184,3 +184,27 @@ def test_fields_of_other_dims_once_aligned_are_not_mixed(
         col.search(**ask, fusion="alpha_mix")
     assert len(col.search(**ask, fusion="cohort")) == 10
     col.close()
+
+
+def test_items_of_several_rows_are_mixed_by_their_best(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    schema = gl.Schema(
+        {"clip": gl.Space(DIM)},
+        {
+            "frame": gl.Field("clip", "image", index="flat", several=True),
+            "caption": gl.Field("clip", "text", index="flat"),
+        },
+    )
+    frames, texts = rng.normal(size=(20, 3, DIM)), rng.normal(size=(20, DIM))
+    q = rng.normal(size=DIM)
+    with gl.open(tmp_path / "c", schema) as col:
+        col.upsert(range(20), {"frame": frames, "caption": texts})
+        hits = col.search(vectors={"clip": q}, fusion="alpha_mix", limit=20)
+        scores = dict(zip(hits.ids, hits.scores, strict=True))
+        units = unit(frames.reshape(-1, DIM)).reshape(frames.shape)
+        best = np.argmax(units @ unit(q), axis=1)
+        wanted = unit(units[np.arange(20), best] + unit(texts)) @ unit(q)
+        assert [scores[i] for i in range(20)] == pytest.approx(wanted, abs=1e-5)
+        with pytest.raises(InvalidArgument, match="weights of their own"):
+            col.search(vectors={"clip": q}, negatives=gl.Part(like=3), fusion="alpha_mix")

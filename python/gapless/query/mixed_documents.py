@@ -13,6 +13,7 @@ from .. import _core
 from ..alignment.rows import MIN_NORM
 from ..errors import InvalidArgument, SpaceMismatch, UnknownId
 from ..index_rows import present
+from ..row_labels import SHIFT, item_keys
 from ..segments import Index
 from .encoders import QueryVector
 
@@ -32,6 +33,7 @@ class MixedHits:
     ranks: npt.NDArray[np.int32]
     raw: Float64
     normalised: Float64
+    rows: npt.NDArray[np.int32]
 
 
 def check_mix(routes: Sequence[Route]) -> None:
@@ -40,8 +42,13 @@ def check_mix(routes: Sequence[Route]) -> None:
     Raises
     ------
     InvalidArgument
-        When its parts reach different fields, as those of two spaces do.
+        When its parts reach different fields, as those of two spaces do, or weigh unequally.
     """
+    if len({part.weight for part, _, _ in routes}) > 1 or routes[0][0].weight < 0:
+        raise InvalidArgument(
+            "fusion 'alpha_mix' takes every part of a query alike, and these have weights of their "
+            "own: leave them out, or use another fusion, such as 'cohort'"
+        )
     reached = {id(part): {name for one, name, _ in routes if one is part} for part, _, _ in routes}
     if len({frozenset(names) for names in reached.values()}) > 1:
         raise InvalidArgument(
@@ -92,7 +99,7 @@ def mix(
     length = {name: np.ones(len(keys)) for name in names}
     for name in names:
         chosen = np.flatnonzero(several & filled[name])
-        there, rows = _aligned(indexes[name], keys[chosen])
+        there, rows = _aligned(indexes[name], _best_rows(found, routes, name)[chosen])
         chosen = chosen[there]
         if total is None:
             total = np.zeros((len(keys), rows.shape[1]))
@@ -114,8 +121,23 @@ def mix(
     scores = np.nansum(normalised * [share for _, _, share in routes], axis=1)
     first = np.lexsort((keys, -scores))[:limit]
     return MixedHits(
-        keys[first], scores[first], np.asarray(found.ranks)[first], raw[first], normalised[first]
+        keys[first],
+        scores[first],
+        np.asarray(found.ranks)[first],
+        raw[first],
+        normalised[first],
+        np.asarray(found.rows)[first],
     )
+
+
+def _best_rows(found: _core.FusedHits, routes: Sequence[Route], name: str) -> Int64:
+    """Labels of the items' best rows in a field, by the first part that has one."""
+    labels = np.asarray(found.ids, np.int64).copy()
+    for j in reversed([j for j, route in enumerate(routes) if route[1] == name]):
+        there = found.rows[:, j] >= 0
+        rows = found.rows[there, j].astype(np.int64)
+        labels[there] = rows << SHIFT | item_keys(labels[there])
+    return labels
 
 
 def _aligned(index: Index, keys: Int64) -> tuple[npt.NDArray[np.bool_], Float64]:

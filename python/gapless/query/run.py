@@ -223,11 +223,15 @@ def _background(plan: Plan, scored: Scored, wanted: Wanted) -> Background:
 
 
 def _ranking(found: Any, lists: Sequence[SearchedList]) -> Ranking:
-    raw = found.raw
-    rows = getattr(found, "rows", None)
-    if rows is None:  # mixed documents have one row in each field
-        rows = np.where(np.isnan(raw), -1, 0).astype(np.int32)
-    return Ranking(tuple(lists), found.scores, found.ids, found.ranks, raw, found.normalised, rows)
+    return Ranking(
+        tuple(lists),
+        found.scores,
+        found.ids,
+        found.ranks,
+        np.asarray(found.raw, np.float32),
+        found.normalised,
+        found.rows,
+    )
 
 
 def _lost(index: Index, keys: npt.NDArray[np.int64]) -> bool:

@@ -115,7 +115,6 @@ class Searcher:
                 least=check_score(wishes.min_score, asked, schema, calibration),
                 explain=wishes.explain,
                 maps=maps,
-                several=frozenset(f for f in filled.fields if schema.fields[f].several),
             )
             found = call.hits(filled, run(filled, call.scored, wanted))
             if wishes.how is None and not wishes.diversity and wishes.group_by is None:
@@ -222,7 +221,6 @@ class _Call:
     least: Mapping[str, float] | None
     explain: bool
     maps: Mapping[str, _core.Alignment]
-    several: frozenset[str]
 
     def deeper(self, question: Plan, limit: int) -> Hits:
         """Search one question again, for more items."""
@@ -270,7 +268,7 @@ class _Call:
             cast("list[ItemRow]", items),
             self.wanted.fuse.method,
             self.reason,
-            spans=self.spans(ranking) if self.several else None,
+            spans=self.spans(ranking),
             plain=plain,
             calibrated=calibrated,
         )
@@ -287,13 +285,14 @@ class _Call:
 
     def spans(self, ranking: Ranking) -> Spans:
         """Look up the spans of the best rows."""
-        found = {}
+        found: dict[tuple[str, int], tuple[float, float]] = {}
+        catalog = self.storage.live()
         for j, one in enumerate(ranking.lists):
-            if one.field not in self.several:
+            if one.field not in catalog.spanned:
                 continue
             there = np.flatnonzero(ranking.rows[:, j] >= 0)
             rows = ranking.rows[there, j].astype(np.int64) << SHIFT | ranking.keys[there]
-            for label, span in self.storage.live().spans(one.field, rows.tolist()).items():
+            for label, span in catalog.spans(one.field, rows.tolist()).items():
                 found[one.field, label] = span
         return found
 
