@@ -132,7 +132,7 @@ def mix(
 
 def _best_rows(found: _core.FusedHits, routes: Sequence[Route], name: str) -> Int64:
     """Labels of the items' best rows in a field, by the first part that has one."""
-    labels = np.asarray(found.ids, np.int64).copy()
+    labels: Int64 = np.array(found.ids, np.int64)
     for j in reversed([j for j, route in enumerate(routes) if route[1] == name]):
         there = found.rows[:, j] >= 0
         rows = found.rows[there, j].astype(np.int64)

@@ -49,7 +49,7 @@ def _largest(values: Float64, weights: Float64) -> Float64:
 
 def _counted_sum(values: Float64, weights: Float64) -> Float64:
     count = ~np.isnan(values) @ (weights > 0).astype(np.float64)
-    return _sum(values, weights) * np.maximum(count, 1.0)
+    return np.asarray(_sum(values, weights) * np.maximum(count, 1.0))
 
 
 def _only_said(values: Float64, weights: Float64, scores: Float64) -> Float64:
