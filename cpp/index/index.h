@@ -83,8 +83,9 @@ class Index {
   // Aligned scores of given labels from the best rows kept; NaN where there is no row.
   void score(const float* query, std::size_t query_dim, const std::string& query_modality,
              const Label* labels, std::size_t count, float* scores) const;
-  void score(QueryBatch& queries, std::size_t query, const Label* labels, std::size_t count,
-             float* scores) const;
+  // The same (count, label_count) of queries [first, first + count).
+  void score(QueryBatch& queries, std::size_t first, std::size_t count, const Label* labels,
+             std::size_t label_count, float* scores) const;
   // Those of all rows of items, which are the labels row_label(item, 0), row_label(item, 1) and so
   // on until one has no row, by queries [first, first + count).
   void score_items(QueryBatch& queries, std::size_t first, std::size_t count, const Label* items,
@@ -133,6 +134,9 @@ class Index {
   // Aligned scores of slots by the best rows kept.
   virtual void score_rows(const IndexView& view, const PreparedQuery& query, const Slot* slots,
                           std::size_t count, float* scores) const;
+  // The same (count, slot_count) of several queries, with each row read once.
+  void score_block(const IndexView& view, const PreparedQuery* queries, std::size_t count,
+                   const Slot* slots, std::size_t slot_count, float* scores) const;
   virtual void decode(const IndexView& view, Slot slot, float* unit) const;
   virtual void add_memory(const IndexView&, MemoryUse&) const {}
 

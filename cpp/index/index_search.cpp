@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "core/error.h"
+#include "core/prefetch.h"
 #include "index/index.h"
 #include "kernels/kernels.h"
 
@@ -17,6 +18,15 @@ bool has_twice(const Label* labels, std::size_t count) {
   sorted.assign(labels, std::find(labels, labels + count, kNoLabel));
   std::sort(sorted.begin(), sorted.end());
   return std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end();
+}
+
+// Sends for the memory that the slots of labels are found by, all at once.
+void touch_labels(const IndexView& view, const Label* labels, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) view.table->touch(labels[i]);
+  for (std::size_t i = 0; i < count; ++i) {
+    const Slot slot = view.table->first(labels[i]);
+    if (slot < view.rows->capacity) GAPLESS_PREFETCH(&view.rows->labels[slot]);
+  }
 }
 
 void drop_repeats(float* scores, Label* labels, std::size_t count) {
@@ -136,33 +146,75 @@ void Index::score_rows(const IndexView& from, const PreparedQuery& query, const 
   for (std::size_t i = 0; i < count; ++i) scores[i] = (scores[i] + query.c) * r[slots[i]];
 }
 
+void Index::score_block(const IndexView& from, const PreparedQuery* queries, std::size_t count,
+                        const Slot* slots, std::size_t slot_count, float* scores) const {
+  constexpr std::size_t kBlock = 16;  // rows that are in the nearest cache together
+  constexpr std::size_t kLine = 64 / sizeof(float);
+  thread_local std::vector<float> block;
+  const RowTable& rows = *from.rows;
+  const std::size_t tiled = keep_vectors_ ? count / kTileQueries * kTileQueries : 0;
+  for (std::size_t q = tiled; q < count; ++q) {
+    score_rows(from, queries[q], slots, slot_count, scores + q * slot_count);
+  }
+  block.resize(tiled == 0 ? 0 : kBlock * rows.stride);
+  const float* r = from.r();
+  float found[kTileQueries * kBlock];
+  for (std::size_t begin = 0; tiled > 0 && begin < slot_count; begin += kBlock) {
+    const std::size_t here = std::min(kBlock, slot_count - begin);
+    const Slot* at = slots + begin;
+    for (std::size_t i = here; i < std::min(2 * kBlock, slot_count - begin); ++i) {
+      const float* next = rows.vector(at[i]);
+      for (std::size_t j = 0; j < rows.stride; j += kLine) GAPLESS_PREFETCH(next + j);
+    }
+    for (std::size_t i = 0; i < here; ++i) {
+      std::copy_n(rows.vector(at[i]), rows.stride, block.data() + i * rows.stride);
+    }
+    for (std::size_t q = 0; q < tiled; q += kTileQueries) {
+      const float* tile[kTileQueries];
+      for (std::size_t j = 0; j < kTileQueries; ++j) tile[j] = queries[q + j].vector.data();
+      kernels().dot_tile(tile, block.data(), rows.stride, rows.dim, here, found);
+      for (std::size_t j = 0; j < kTileQueries; ++j) {
+        float* out = scores + (q + j) * slot_count + begin;
+        const float c = queries[q + j].c;
+        for (std::size_t i = 0; i < here; ++i) {
+          const float dot = found[j * here + i];
+          out[i] = r == nullptr ? dot : (dot + c) * r[at[i]];
+        }
+      }
+    }
+  }
+}
+
 void Index::score(const float* query, std::size_t query_dim, const std::string& query_modality,
                   const Label* labels, std::size_t count, float* scores) const {
   QueryBatch batch(query, query_dim, 1, query_modality);
-  score(batch, 0, labels, count, scores);
+  score(batch, 0, 1, labels, count, scores);
 }
 
-void Index::score(QueryBatch& queries, std::size_t query, const Label* labels, std::size_t count,
-                  float* scores) const {
+void Index::score(QueryBatch& queries, std::size_t first, std::size_t count, const Label* labels,
+                  std::size_t label_count, float* scores) const {
   thread_local std::vector<Slot> slots;
   thread_local std::vector<std::size_t> places;
   thread_local std::vector<float> found;
   const Epoch::Guard guard(epoch_);
   const IndexView& seen = view();
-  const PreparedQuery& prepared = ready(seen, queries)[query];
+  const std::vector<PreparedQuery>& prepared = ready(seen, queries);
   slots.clear();
   places.clear();
-  for (std::size_t i = 0; i < count; ++i) seen.table->touch(labels[i]);
-  for (std::size_t i = 0; i < count; ++i) {
-    scores[i] = std::numeric_limits<float>::quiet_NaN();
+  touch_labels(seen, labels, label_count);
+  for (std::size_t i = 0; i < label_count; ++i) {
     const Slot slot = seen.slot(labels[i]);
     if (slot == kNoSlot) continue;
     slots.push_back(slot);
     places.push_back(i);
   }
-  found.resize(slots.size());
-  score_rows(seen, prepared, slots.data(), slots.size(), found.data());
-  for (std::size_t i = 0; i < slots.size(); ++i) scores[places[i]] = found[i];
+  found.resize(count * slots.size());
+  score_block(seen, prepared.data() + first, count, slots.data(), slots.size(), found.data());
+  std::fill_n(scores, count * label_count, std::numeric_limits<float>::quiet_NaN());
+  for (std::size_t q = 0; q < count; ++q) {
+    const float* from = found.data() + q * slots.size();
+    for (std::size_t i = 0; i < slots.size(); ++i) scores[q * label_count + places[i]] = from[i];
+  }
 }
 
 void Index::score_items(QueryBatch& queries, std::size_t first, std::size_t count,
@@ -173,7 +225,7 @@ void Index::score_items(QueryBatch& queries, std::size_t first, std::size_t coun
   const std::vector<PreparedQuery>& prepared = ready(seen, queries);
   slots.clear();
   found.firsts.assign(1, 0);
-  for (std::size_t i = 0; i < item_count; ++i) seen.table->touch(items[i]);
+  touch_labels(seen, items, item_count);
   for (std::size_t i = 0; i < item_count; ++i) {
     for (Label ordinal = 0;; ++ordinal) {
       const Slot slot = seen.slot(row_label(items[i], ordinal));
@@ -183,10 +235,8 @@ void Index::score_items(QueryBatch& queries, std::size_t first, std::size_t coun
     found.firsts.push_back(slots.size());
   }
   found.scores.resize(count * slots.size());
-  for (std::size_t q = 0; q < count; ++q) {
-    score_rows(seen, prepared[first + q], slots.data(), slots.size(),
-               found.scores.data() + q * slots.size());
-  }
+  score_block(seen, prepared.data() + first, count, slots.data(), slots.size(),
+              found.scores.data());
 }
 
 }  // namespace gapless

@@ -41,6 +41,8 @@ class LabelTable {
 
   // Sends for the memory that find() starts at.
   void touch(Label label) const { GAPLESS_PREFETCH(&entries_[home(label)]); }
+  // The slot that find() looks at first, or a number that is none.
+  Slot first(Label label) const { return entries_[home(label)].load(std::memory_order_relaxed); }
 
   // Adds a label that is not there. The slot bears it already.
   void add(Label label, Slot slot) {

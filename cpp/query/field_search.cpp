@@ -64,24 +64,24 @@ void take_items(const float* scores, const Label* rows, std::size_t count, std::
   }
 }
 
-// The score of one item by the rule, of its rows [begin, end) by every query row, and its best row.
+// The score of one item by the rule, of its rows [begin, end) by `rows` query rows from `first` on,
+// and its best row.
 double by_rule(RowRule rule, const ItemScores& found, std::size_t begin, std::size_t end,
-               std::size_t query_rows, std::int32_t& ordinal) {
+               std::size_t first, std::size_t rows, std::int32_t& ordinal) {
   double total = 0.0;
   float best = -std::numeric_limits<float>::infinity();
-  for (std::size_t q = 0; q < query_rows; ++q) {
-    const float* scores = found.scores.data() + q * found.firsts.back();
+  for (std::size_t row = first; row < first + rows; ++row) {
+    const float* scores = found.scores.data() + row * found.firsts.back();
     const float* most = std::max_element(scores + begin, scores + end);
-    total += *most;
-    if (*most > best || q == 0) {
+    total += rule == RowRule::kMean ? std::accumulate(scores + begin, scores + end, 0.0) /
+                                          static_cast<double>(end - begin)
+                                    : *most;
+    if (*most > best || row == first) {
       best = *most;
       ordinal = static_cast<std::int32_t>(most - (scores + begin));
     }
   }
-  if (rule != RowRule::kMean) return total / static_cast<double>(query_rows);
-  const auto first = found.scores.begin() + static_cast<std::ptrdiff_t>(begin);
-  const auto last = found.scores.begin() + static_cast<std::ptrdiff_t>(end);
-  return std::accumulate(first, last, 0.0) / static_cast<double>(end - begin);
+  return total / static_cast<double>(rows);
 }
 
 }  // namespace
@@ -105,6 +105,10 @@ FieldQueries::FieldQueries(const FieldSearch& search, std::size_t first, std::si
 
 std::size_t FieldQueries::token(std::size_t question) const {
   return search_.firsts[question] - search_.firsts[first_];
+}
+
+std::size_t FieldQueries::query_rows(std::size_t question) const {
+  return search_.firsts[question + 1] - search_.firsts[question];
 }
 
 void FieldQueries::search(std::size_t row, std::size_t count, std::size_t k, std::size_t threads,
@@ -137,7 +141,7 @@ void FieldQueries::retrieve(std::size_t depth, const std::vector<Label>* without
   if (!alone) search(0, batch_.count(), k, threads, scores_, labels_);
   for (std::size_t i = 0; i < questions; ++i) {
     const std::vector<Label>& left_out = without == nullptr ? kNone : without[i];
-    const std::size_t rows = search_.firsts[first_ + i + 1] - search_.firsts[first_ + i];
+    const std::size_t rows = query_rows(first_ + i);
     if (alone) search(token(first_ + i), rows, k, threads, scores_, labels_);
     lists[i] = {};
     for (std::size_t row = 0; row < rows; ++row) {
@@ -203,30 +207,61 @@ void FieldQueries::score(std::size_t question, const std::vector<Label>& items,
                          std::vector<double>& scores, std::vector<std::int32_t>& ordinals) {
   scores.assign(items.size(), kNoRow);
   ordinals.assign(items.size(), -1);
-  const std::size_t query_rows = search_.firsts[question + 1] - search_.firsts[question];
+  const std::size_t rows = query_rows(question);
   if (!search_.several) {
-    row_scores_.resize(items.size());
-    for (std::size_t row = 0; row < query_rows; ++row) {
-      search_.index->score(batch_, token(question) + row, items.data(), items.size(),
-                           row_scores_.data());
-      for (std::size_t i = 0; i < items.size(); ++i) {
-        scores[i] = (row == 0 ? 0.0 : scores[i]) + row_scores_[i] / static_cast<double>(query_rows);
-        ordinals[i] = std::isnan(scores[i]) ? -1 : 0;
-      }
+    row_scores_.resize(rows * items.size());
+    search_.index->score(batch_, token(question), rows, items.data(), items.size(),
+                         row_scores_.data());
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      double total = 0.0;
+      for (std::size_t row = 0; row < rows; ++row) total += row_scores_[row * items.size() + i];
+      scores[i] = total / static_cast<double>(rows);
+      ordinals[i] = std::isnan(scores[i]) ? -1 : 0;
     }
     return;
   }
-  const std::size_t at_once = query_rows == 1 ? items.size() : kItemsAtOnce;
+  const std::size_t at_once = rows == 1 ? items.size() : kItemsAtOnce;
   for (std::size_t begin = 0; begin < items.size(); begin += at_once) {
     const std::size_t count = std::min(at_once, items.size() - begin);
-    search_.index->score_items(batch_, token(question), query_rows, items.data() + begin, count,
+    search_.index->score_items(batch_, token(question), rows, items.data() + begin, count,
                                item_scores_);
     for (std::size_t i = 0; i < count; ++i) {
       const std::size_t from = item_scores_.firsts[i];
       const std::size_t to = item_scores_.firsts[i + 1];
       if (from == to) continue;
       scores[begin + i] =
-          by_rule(search_.rule, item_scores_, from, to, query_rows, ordinals[begin + i]);
+          by_rule(search_.rule, item_scores_, from, to, 0, rows, ordinals[begin + i]);
+    }
+  }
+}
+
+void FieldQueries::score_all(const std::vector<Label>& items, std::vector<double>& scores) {
+  const std::size_t questions = last_ - first_;
+  scores.clear();
+  if (search_.rule == RowRule::kMaxSim) {
+    std::vector<double> own;
+    std::vector<std::int32_t> ordinals;
+    for (std::size_t question = first_; question < last_; ++question) {
+      score(question, items, own, ordinals);
+      scores.insert(scores.end(), own.begin(), own.end());
+    }
+    return;
+  }
+  if (!search_.several) {
+    row_scores_.resize(questions * items.size());
+    search_.index->score(batch_, 0, questions, items.data(), items.size(), row_scores_.data());
+    scores.assign(row_scores_.begin(), row_scores_.end());
+    return;
+  }
+  search_.index->score_items(batch_, 0, questions, items.data(), items.size(), item_scores_);
+  scores.assign(questions * items.size(), kNoRow);
+  std::int32_t ordinal = 0;
+  for (std::size_t q = 0; q < questions; ++q) {
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      const std::size_t from = item_scores_.firsts[i];
+      const std::size_t to = item_scores_.firsts[i + 1];
+      if (from == to) continue;
+      scores[q * items.size() + i] = by_rule(search_.rule, item_scores_, from, to, q, 1, ordinal);
     }
   }
 }

@@ -60,6 +60,9 @@ class FieldQueries {
   // Scores of items, and the ordinals of their best rows: NaN and -1 where there is no row.
   void score(std::size_t question, const std::vector<Label>& items, std::vector<double>& scores,
              std::vector<std::int32_t>& ordinals);
+  // Scores of items by all questions (questions, items), NaN where there is no row. Items are read
+  // once for all.
+  void score_all(const std::vector<Label>& items, std::vector<double>& scores);
 
  private:
   std::size_t token(std::size_t question) const;  // its first row in the batch
@@ -70,6 +73,7 @@ class FieldQueries {
   void widen(std::size_t row, std::size_t k, std::size_t live, std::size_t depth,
              const std::vector<Label>& without, std::size_t threads, ItemList& list);
   void rank_by_rule(std::size_t question, std::size_t depth, ItemList& list);
+  std::size_t query_rows(std::size_t question) const;
 
   const FieldSearch& search_;
   std::size_t first_;

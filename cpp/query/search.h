@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "query/field_search.h"
-#include "query/fuse.h"
+#include "query/fusion_options.h"
 
 namespace gapless {
 

@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "index/flat.h"
+#include "query/fuse.h"
 #include "query/search.h"
 
 using namespace gapless;

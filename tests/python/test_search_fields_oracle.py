@@ -120,16 +120,17 @@ def by_hand(
                 ranks[i, j] = lists[j].index(item) + 1
             if item in one.rows and (one.allowed is None or item in one.allowed):
                 raw[i, j], rows[i, j] = one.score(question, item)
-        if method == "rrf":
+        if method == "rrf, all ranked":
+            order = np.argsort(-raw[:, j], kind="stable")[: int((~np.isnan(raw[:, j])).sum())]
+            said[order, j] = 1.0 / (60 + 1 + np.arange(len(order)))
+        elif method == "rrf":
             said[:, j] = np.where(ranks[:, j] > 0, 1.0 / (60 + np.maximum(ranks[:, j], 1)), np.nan)
         else:
             retrieved = raw[ranks[:, j] > 0, j]
             said[:, j] = normalise(method, one, question, raw[:, j], retrieved)
     present = ~np.isnan(said)
     parts = np.where(present, said, 0.0) * weights
-    if method == "combmax":
-        scores = np.where(present, said * weights, -np.inf).max(axis=1)
-    elif method == "cohort":
+    if method == "cohort":
         scores = parts.sum(axis=1) / (present * np.abs(weights)).sum(axis=1)
     else:
         scores = parts.sum(axis=1)
@@ -166,11 +167,9 @@ def random_fields(seed: int, negative: bool = False) -> list[Field]:
     return made
 
 
-@pytest.mark.parametrize("method", ["rrf", "minmax", "combmax", "cohort"])
-@pytest.mark.parametrize("seed", range(12))
-def test_equals_the_search_by_hand(seed: int, method: str) -> None:
+def assert_equals_the_search_by_hand(seed: int, method: str, fields: list[Field]) -> None:
     rng = np.random.default_rng(seed)
-    fields = random_fields(seed)
+    name, _, all_ranked = method.partition(", ")
     questions = len(fields[0].queries)
     exclude = [
         set(map(int, rng.permutation(ITEMS)[: rng.integers(0, 6)])) for _ in range(questions)
@@ -180,7 +179,8 @@ def test_equals_the_search_by_hand(seed: int, method: str) -> None:
     batch = search_fields_batch(
         searches,
         k,
-        method,
+        name,
+        complete_ranks=bool(all_ranked),
         depth=depth,
         exclude=[sorted(items) for items in exclude],
         threads=1 + seed % 2,
@@ -191,16 +191,32 @@ def test_equals_the_search_by_hand(seed: int, method: str) -> None:
         hits = batch[question]
         assert hits.ids.tolist() == items
         np.testing.assert_allclose(hits.scores, scores, rtol=1e-5, atol=1e-6)
-        for name, wanted in matrices.items():
+        for what, wanted in matrices.items():
             np.testing.assert_allclose(
-                getattr(hits, name), wanted, rtol=1e-5, atol=2e-6, err_msg=name
+                getattr(hits, what), wanted, rtol=1e-5, atol=2e-6, err_msg=what
             )
         alone = search_fields(
             [one.native(slice(question, question + 1), bits=False) for one in fields],
             k,
-            method,
+            name,
+            complete_ranks=bool(all_ranked),
             depth=depth,
             exclude=sorted(exclude[question]),
         )
         assert alone.ids.tolist() == hits.ids.tolist()
         np.testing.assert_array_equal(alone.rows, hits.rows)
+
+
+@pytest.mark.parametrize("method", ["rrf", "rrf, all ranked", "minmax", "cohort"])
+@pytest.mark.parametrize("seed", range(10))
+def test_equals_the_search_by_hand(seed: int, method: str) -> None:
+    assert_equals_the_search_by_hand(seed, method, random_fields(seed))
+
+
+@pytest.mark.parametrize("method", ["minmax", "cohort"])
+@pytest.mark.parametrize("seed", range(10, 16))
+def test_lists_of_negative_weight_lower_what_others_find(seed: int, method: str) -> None:
+    fields = random_fields(seed, negative=True)
+    assert_equals_the_search_by_hand(seed, method, fields)
+    hits = search_fields([one.native(slice(0, 1), bits=False) for one in fields], 20, method)
+    assert (hits.ranks[:, 1] == 0).all()
