@@ -458,7 +458,16 @@ class RepeatedSearch:
     """
     A search to be asked again with other query vectors alone.
     """
-    def ask(self, queries: collections.abc.Sequence[numpy.typing.ArrayLike]) -> tuple:
+    def ask(
+        self, queries: collections.abc.Sequence[numpy.typing.ArrayLike]
+    ) -> tuple[
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.int64],
+        numpy.typing.NDArray[numpy.int32],
+        numpy.typing.NDArray[numpy.float32],
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.int32],
+    ]:
         """
         Search with a query (dim,) for each FieldSearch, in place of its own.
 
