@@ -350,6 +350,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=QUESTIONS, help="at most 1,000")
     cores = os.cpu_count() or 1
     parser.add_argument("--threads", type=int, nargs="+", default=sorted({1, min(2, cores)}))
+    parser.add_argument("--m", type=int, nargs="+", default=[16, 32], help="of faiss")
     parser.add_argument("--build-threads", type=int, default=cores)
     parser.add_argument("--out", type=Path, default=RESULTS / "query.json")
     options = parser.parse_args()
@@ -359,7 +360,7 @@ def main() -> None:
     report["versions"] = {name: version(name) for name in packages}
     for kind in options.kind:
         questions = query_data.load(kind, QUESTIONS, DEPTH).first(options.questions)
-        sides = Sides(questions, options.build_threads)
+        sides = Sides(questions, options.m, options.build_threads)
         for part in options.parts or PARTS:
             found = PARTS[part](sides, options)
             report.setdefault(kind, {}).setdefault(part, {}).update(found)

@@ -117,6 +117,7 @@ class Sides:
     """Both sides over the same questions, made when they are first needed."""
 
     questions: Questions
+    degrees: Sequence[int]
     build_threads: int
 
     @cached_property
@@ -126,8 +127,8 @@ class Sides:
 
     @cached_property
     def by_hand(self) -> list[ByHand]:
-        """The pipeline by hand, over graphs of two degrees."""
-        return [ByHand(self.questions, m, self.build_threads) for m in (16, 32)]
+        """The pipeline by hand, over graphs of these degrees."""
+        return [ByHand(self.questions, m, self.build_threads) for m in self.degrees]
 
     @property
     def all(self) -> list[Ours | ByHand]:
