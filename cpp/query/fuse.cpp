@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "query/evidence_bound.h"
+
 namespace gapless {
 namespace {
 
@@ -65,13 +67,11 @@ void Fuser::merge(const RankedLists& lists, const std::vector<ListTerms>& terms,
   }
   const bool calibrated = options.method == FusionMethod::kCalibrated;
   if (calibrated && options.combine != Combine::kMeanLogit) {
-    merge_evidence(terms, options, items);
+    merge_evidence(lists, terms, options, k);
   } else {
     total(options.rule(), terms, items);
     multiply(options, terms, items);
-  }
-  for (std::size_t item = 0; item < is_candidate_.size(); ++item) {
-    if (is_candidate_[item] == 0) totals_[item] = kNothing;
+    leave_out_strangers();
   }
   best_merged(totals_.data(), lists.labels(), items, k, best_);
   scores_.resize(best_.size());
@@ -182,12 +182,12 @@ void Fuser::take_medians(const std::vector<ListTerms>& terms, std::size_t items)
 
 // The evidence that log-odds are, added or its largest taken. Lists of one weight need none for the
 // largest: evidence rises with the log-odds.
-void Fuser::merge_evidence(const std::vector<ListTerms>& terms, const FusionOptions& options,
-                           std::size_t items) {
+void Fuser::merge_evidence(const RankedLists& lists, const std::vector<ListTerms>& terms,
+                           const FusionOptions& options, std::size_t k) {
   const bool largest = options.combine == Combine::kMax;
-  const auto merge_list = largest ? &merge_max : &merge_sum;
   const bool plain = largest && common_weight(terms) > 0.0;
-  totals_.assign(items, largest ? -kInfinity : 0.0);
+  const auto merge_list = largest ? &merge_max : &merge_sum;
+  totals_.assign(lists.items(), largest ? -kInfinity : 0.0);
   for (std::size_t list = 0; list < lists_; ++list) {
     const ListValues& said = said_[list];
     if (plain) {
@@ -195,10 +195,36 @@ void Fuser::merge_evidence(const std::vector<ListTerms>& terms, const FusionOpti
       continue;
     }
     values_.resize(said.size());
-    for (std::size_t i = 0; i < said.size(); ++i) {
-      values_[i] = evidence(options.combine, said.values()[i]);
-    }
+    bound_evidence(said.values(), said.size(), values_.data());
     merge_list(values_.data(), said.items(), said.size(), terms[list].weight, totals_.data());
+  }
+  leave_out_strangers();
+  if (!plain) weigh_contenders(lists, terms, options, k);
+}
+
+// Makes totals of bounds exact for the items that may be among the k best, and drops all others.
+void Fuser::weigh_contenders(const RankedLists& lists, const std::vector<ListTerms>& terms,
+                             const FusionOptions& options, std::size_t k) {
+  const bool largest = options.combine == Combine::kMax;
+  best_merged(totals_.data(), lists.labels(), lists.items(), k, best_);
+  // The k-th best total is at least this; what is bounded below that is not among them.
+  const double least = best_.size() < k ? -kInfinity : best_.back().score / (1.0 + kBoundExcess);
+  for (double& total : totals_) total = total >= least ? 0.0 : kNothing;
+  for (std::size_t list = 0; list < lists_; ++list) {
+    const ListValues& said = said_[list];
+    for (std::size_t i = 0; i < said.size(); ++i) {
+      double& total = totals_[said.items()[i]];
+      if (std::isnan(total)) continue;
+      const double more = terms[list].weight * evidence(options.combine, said.values()[i]);
+      total = largest ? std::max(total, more) : total + more;
+    }
+  }
+}
+
+// What no list of positive weight speaks of.
+void Fuser::leave_out_strangers() {
+  for (std::size_t item = 0; item < is_candidate_.size(); ++item) {
+    if (is_candidate_[item] == 0) totals_[item] = kNothing;
   }
 }
 

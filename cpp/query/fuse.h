@@ -7,7 +7,6 @@
 #include "kernels/rank_merge.h"
 #include "query/fusion_options.h"
 #include "query/list_values.h"
-#include "query/rank_table.h"
 #include "query/ranked_lists.h"
 
 namespace gapless {
@@ -49,8 +48,11 @@ class Fuser {
                 std::size_t items);
   void take_medians(const std::vector<ListTerms>& terms, std::size_t items);
   void count_values(std::size_t items);
-  void merge_evidence(const std::vector<ListTerms>& terms, const FusionOptions& options,
-                      std::size_t items);
+  void merge_evidence(const RankedLists& lists, const std::vector<ListTerms>& terms,
+                      const FusionOptions& options, std::size_t k);
+  void weigh_contenders(const RankedLists& lists, const std::vector<ListTerms>& terms,
+                        const FusionOptions& options, std::size_t k);
+  void leave_out_strangers();
 
   std::vector<ListValues> said_;  // by list; the first lists_ are in use
   std::size_t lists_ = 0;

@@ -84,38 +84,42 @@ TEST_CASE("calibration: quantiles are interpolated between the nearest values") 
 }
 
 TEST_CASE("calibrated fusion: probabilities of two fields become one") {
-  RankTable table;
-  table.lists = 2;
-  table.calibrations = {{platt(1.0, 0.0), 0.0}, {platt(2.0, -1.0), 0.0}};
+  RankedLists lists;
+  lists.reset(2);
   const std::vector<double> first = {2.0, 0.5};
   const std::vector<double> second = {1.0};
   const std::vector<Label> first_labels = {7, 3};
   const std::vector<Label> second_labels = {3};
-  table.add_list(0, first.data(), first_labels.data(), 2);
-  table.add_list(1, second.data(), second_labels.data(), 1);
+  lists.add(0, first.data(), first_labels.data(), 2);
+  lists.add(1, second.data(), second_labels.data(), 1);
+  Contributions said;
   const double p7 = probability(2.0), p3 = probability(0.5), q3 = probability(1.0);
   FusionOptions options;
   options.method = FusionMethod::kCalibrated;
   const auto fused_with = [&](Combine combine, std::vector<double> weights) {
     options.combine = combine;
-    const Fused fused = fuse(table, weights, options, 5);
-    REQUIRE(fused.items.size() == 2);
-    REQUIRE(table.labels[fused.items[0]] == 7);  // the likelier one in every case below
-    CHECK(std::isnan(fused.normalised[1]));
-    return fused;
+    const std::vector<ListTerms> terms = {{weights[0], {}, {platt(1.0, 0.0), 0.0}},
+                                          {weights[1], {}, {platt(2.0, -1.0), 0.0}}};
+    Fuser fuser;
+    fuser.merge(lists, terms, options, 5);
+    REQUIRE(fuser.items().size() == 2);
+    REQUIRE(lists.labels()[fuser.items()[0]] == 7);  // the likelier one in every case below
+    fuser.contributions(lists, options, said);
+    CHECK(std::isnan(said.normalised[1]));
+    return fuser.scores();
   };
   const auto close = [](double value) { return doctest::Approx(value).epsilon(1e-12); };
-  Fused fused = fused_with(Combine::kMax, {1.0, 1.0});
-  CHECK(fused.scores[0] == close(p7));
-  CHECK(fused.scores[1] == close(q3));
-  CHECK(fused.normalised[2] == close(p3));
-  fused = fused_with(Combine::kNoisyOr, {1.0, 0.5});
-  CHECK(fused.scores[1] == close(1.0 - (1.0 - p3) * std::sqrt(1.0 - q3)));
-  fused = fused_with(Combine::kMeanLogit, {1.0, 3.0});
-  CHECK(fused.scores[0] == close(p7));
-  CHECK(fused.scores[1] == close(probability((0.5 + 3.0 * 1.0) / 4.0)));
-  fused = fused_with(Combine::kMax, {1.0, 0.0});
-  CHECK(fused.scores[1] == close(p3));
+  std::vector<double> scores = fused_with(Combine::kMax, {1.0, 1.0});
+  CHECK(scores[0] == close(p7));
+  CHECK(scores[1] == close(q3));
+  CHECK(said.normalised[2] == close(p3));
+  scores = fused_with(Combine::kNoisyOr, {1.0, 0.5});
+  CHECK(scores[1] == close(1.0 - (1.0 - p3) * std::sqrt(1.0 - q3)));
+  scores = fused_with(Combine::kMeanLogit, {1.0, 3.0});
+  CHECK(scores[0] == close(p7));
+  CHECK(scores[1] == close(probability((0.5 + 3.0 * 1.0) / 4.0)));
+  scores = fused_with(Combine::kMax, {1.0, 0.0});
+  CHECK(scores[1] == close(p3));
 }
 
 TEST_CASE("calibrated search: a field without a calibration is refused by name") {

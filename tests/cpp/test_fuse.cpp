@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "query/evidence_bound.h"
 #include "query/fuse.h"
 
 using namespace gapless;
@@ -246,6 +247,75 @@ TEST_CASE("fusion: one Fuser merges anew each time") {
       anew.merge(fresh, weighted(weights), by(method), 10);
       REQUIRE(used.items() == anew.items());
       REQUIRE(used.scores() == anew.scores());
+    }
+  }
+}
+
+TEST_CASE("fusion: bounds of the evidence are above it, and hardly") {
+  std::vector<double> log_odds = {-kMostLogOdds, kMostLogOdds, 0.0};
+  for (double l = -kMostLogOdds; l < kMostLogOdds; l += 0.0071) log_odds.push_back(l);
+  std::vector<double> bounds(log_odds.size());
+  bound_evidence(log_odds.data(), log_odds.size(), bounds.data());
+  for (std::size_t i = 0; i < bounds.size(); ++i) {
+    const double exact = evidence(Combine::kNoisyOr, log_odds[i]);
+    CHECK(bounds[i] >= exact * (1.0 - 1e-12));
+    CHECK(bounds[i] <= exact * (1.0 + kBoundExcess) * (1.0 - 1e-4));
+  }
+}
+
+TEST_CASE("calibrated fusion: the few best are the first of all, with their probabilities") {
+  std::mt19937 random(9);
+  RankedLists lists;
+  Fuser fuser;
+  for (int round = 0; round < 30; ++round) {
+    lists.reset(3);
+    std::vector<ListTerms> terms =
+        weighted({1.0, round % 3 == 0 ? 1.0 : 0.3, round % 2 == 0 ? 2.5 : 0.0});
+    for (ListTerms& list : terms) {
+      Calibration map;
+      map.a = 1.0 + round;
+      map.c = round - 20.0;
+      list.calibration.map = std::make_shared<Calibration>(map);
+    }
+    for (std::size_t list = 0; list < 3; ++list) {
+      std::vector<Label> labels(300);
+      std::iota(labels.begin(), labels.end(), Label{0});
+      std::shuffle(labels.begin(), labels.end(), random);
+      labels.resize(120);
+      std::uniform_int_distribution<int> tenths(-9, 9);  // ties in the ranking
+      std::vector<double> scores(labels.size());
+      for (double& score : scores) score = 0.1 * tenths(random);
+      std::sort(scores.rbegin(), scores.rend());
+      add(lists, list, scores, labels);
+    }
+    FusionOptions options = by("calibrated");
+    for (const Combine combine : {Combine::kMax, Combine::kNoisyOr}) {
+      options.combine = combine;
+      std::vector<std::pair<double, Label>> wanted;  // - evidence, label
+      for (std::uint32_t item = 0; item < lists.items(); ++item) {
+        double total = 0.0;
+        bool known = false;
+        for (std::size_t list = 0; list < 3; ++list) {
+          const auto& of = lists.list(list);
+          const auto at = std::find(of.items.begin(), of.items.end(), item);
+          if (at == of.items.end() || terms[list].weight == 0.0) continue;
+          const double score = of.scores[static_cast<std::size_t>(at - of.items.begin())];
+          const double more = terms[list].weight *
+                              evidence(combine, terms[list].calibration.map->log_odds(score, 0.0));
+          total = combine == Combine::kMax ? std::max(total, more) : total + more;
+          known = true;
+        }
+        if (known) wanted.emplace_back(-total, lists.labels()[item]);
+      }
+      std::sort(wanted.begin(), wanted.end());
+      for (const std::size_t k : {1, 10, 100, 1000}) {
+        fuser.merge(lists, terms, options, k);
+        REQUIRE(fuser.items().size() == std::min(k, wanted.size()));
+        for (std::size_t i = 0; i < fuser.items().size(); ++i) {
+          CHECK(lists.labels()[fuser.items()[i]] == wanted[i].second);
+          CHECK(fuser.scores()[i] == doctest::Approx(-std::expm1(wanted[i].first)).epsilon(1e-12));
+        }
+      }
     }
   }
 }
