@@ -26,9 +26,7 @@ class KnownItems:
         self._changes = 0
         self._lock = threading.Lock()
 
-    def items_of(
-        self, keys: Sequence[int], catalog: Callable[[], Catalog]
-    ) -> list[ItemRow | None]:
+    def items_of(self, keys: Sequence[int], catalog: Callable[[], Catalog]) -> list[ItemRow | None]:
         """Item of each key, None for one that the catalogue lacks; it is asked once, if at all."""
         found = list(map(self._items.get, keys))
         if None not in found:
