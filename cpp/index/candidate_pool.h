@@ -22,9 +22,12 @@ struct SearchWidth {
   std::size_t ef = 64;  // rows kept, at most
   // Rows farther than (1 + reach) times the k-th nearest are let go; infinite: none.
   float reach = 0.0f;
-  // Under a filter, which leaves rows that may not be returned but lead on: ef counts these too,
-  // and at least so many that may are kept; 0: ef of those that may.
+  // Where a filter leaves rows that may not be returned but lead on, ef counts these too, and at
+  // least so many that may are kept: more where they are rare, which is among more rows than
+  // `crowd`. What is found there first is not so near, since the way to it leads around. Reach is
+  // of no use then.
   std::size_t least = 0;
+  std::size_t crowd = 0;
 };
 
 // The rows a graph search has met, best first, and how far it has expanded them. Keeps at most
@@ -47,30 +50,29 @@ class CandidatePool {
   float limit() const { return limit_; }
 
   void insert(float score, Slot slot, bool allowed) {
-    if (size_ == entries_.size()) entries_.resize(2 * size_);
-    Entry* const begin = entries_.data();
-    Entry* const at = std::upper_bound(begin, begin + size_, score,
-                                       [](float s, const Entry& e) { return s > e.score; });
-    std::memmove(at + 1, at, static_cast<std::size_t>(begin + size_ - at) * sizeof(Entry));
-    *at = {score, slot | (allowed ? 0 : kRejected)};
-    ++size_;
-    cursor_ = std::min(cursor_, static_cast<std::size_t>(at - begin));
-    if (!allowed) {
-      if (width_.least != 0) drop_mixed_tail();
-      return;
-    }
-    ++allowed_;
-    if (width_.least != 0) {
-      narrow_by_reach(score);
-      drop_mixed_tail();
-      return;
-    }
-    if (allowed_ > width_.ef) {
+    put(score, slot, allowed);
+    if (!allowed) return;
+    if (++allowed_ > width_.ef) {
       drop_rejected_tail();
       --size_;
       --allowed_;
     }
     narrow(score);
+  }
+
+  // The same where width.least is set.
+  void insert_mixed(float score, Slot slot, bool allowed) {
+    put(score, slot, allowed);
+    allowed_ += allowed;
+    const std::size_t least = size_ > width_.crowd ? kRare * width_.least : width_.least;
+    if (size_ < width_.ef || allowed_ < least) return;
+    while (size_ > width_.ef) {
+      const bool rejected = (entries_[size_ - 1].tagged & kRejected) != 0;
+      if (!rejected && allowed_ == least) break;
+      allowed_ -= !rejected;
+      --size_;
+    }
+    limit_ = std::max(limit_, entries_[size_ - 1].score);
   }
 
   // The best slot not expanded yet, now marked as expanded; kNoSlot when none matters.
@@ -106,37 +108,29 @@ class CandidatePool {
   static constexpr Slot kExpanded = Slot{1} << 31;
   static constexpr Slot kRejected = Slot{1} << 30;
   static constexpr Slot kSlotMask = kRejected - 1;
+  static constexpr std::size_t kRare = 2;
 
   struct Entry {
     float score;
     Slot tagged;
   };
 
+  void put(float score, Slot slot, bool allowed) {
+    if (size_ == entries_.size()) entries_.resize(2 * size_);
+    Entry* const begin = entries_.data();
+    Entry* const at = std::upper_bound(begin, begin + size_, score,
+                                       [](float s, const Entry& e) { return s > e.score; });
+    std::memmove(at + 1, at, static_cast<std::size_t>(begin + size_ - at) * sizeof(Entry));
+    *at = {score, slot | (allowed ? 0 : kRejected)};
+    ++size_;
+    cursor_ = std::min(cursor_, static_cast<std::size_t>(at - begin));
+  }
+
   void drop_rejected_tail() {
     while (entries_[size_ - 1].tagged & kRejected) --size_;
   }
 
-  // To ef rows, but not below `least` that may be returned.
-  void drop_mixed_tail() {
-    if (size_ < width_.ef || allowed_ < width_.least) return;
-    while (size_ > width_.ef) {
-      const bool rejected = (entries_[size_ - 1].tagged & kRejected) != 0;
-      if (!rejected && allowed_ == width_.least) break;
-      allowed_ -= !rejected;
-      --size_;
-    }
-    limit_ = std::max(limit_, entries_[size_ - 1].score);
-  }
-
   void narrow(float score) {
-    narrow_by_reach(score);
-    if (allowed_ == width_.ef) {
-      drop_rejected_tail();
-      limit_ = std::max(limit_, entries_[size_ - 1].score);
-    }
-  }
-
-  void narrow_by_reach(float score) {
     if (nearest_.size() < width_.k || score > nearest_.back()) {
       nearest_.insert(std::upper_bound(nearest_.begin(), nearest_.end(), score, std::greater<>()),
                       score);
@@ -146,6 +140,10 @@ class CandidatePool {
       // Rounding takes scores beyond 1, and no distance is less than 0.
       const float distance = std::max(0.0f, 1.0f - nearest_.back());
       limit_ = std::max(limit_, nearest_.back() - width_.reach * distance);
+    }
+    if (allowed_ == width_.ef) {
+      drop_rejected_tail();
+      limit_ = std::max(limit_, entries_[size_ - 1].score);
     }
   }
 

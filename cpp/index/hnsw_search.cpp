@@ -122,9 +122,12 @@ HnswIndex::Plan HnswIndex::plan_for(const GraphView& view, const SlotFilter* fil
   if (filter == nullptr) return plan;
 
   const std::size_t matches = filter->matches();
-  const std::size_t least = std::max(plan.goal.refined, ef * 3 / 8);
+  // Of a filter that allows all, as many as without one.
+  const std::size_t least =
+      std::max(plan.goal.refined, ef * matches / std::max<std::size_t>(live, 1));
+  const std::size_t usual = std::max(ef, least * live / std::max<std::size_t>(matches, 1));
   plan.goal.filter = filter;
-  plan.goal.width = {options.k, ef, std::numeric_limits<float>::infinity(), least};
+  plan.goal.width = {options.k, ef, std::numeric_limits<float>::infinity(), least, 2 * usual};
   plan.goal.budget = matches / kScannedPerScored;
   if (plan.way == Plan::Way::kRows || matches <= kFewMatches) {
     plan.way = Plan::Way::kRows;

@@ -38,10 +38,18 @@ void Walk::begin(const GraphView& view, const WalkGoal& goal) {
     const auto best = static_cast<std::size_t>(
         std::max_element(scores_.begin(), scores_.begin() + static_cast<std::ptrdiff_t>(routers)) -
         scores_.begin());
-    if (visit(fresh_[best])) pool_.insert(scores_[best], fresh_[best], allowed(fresh_[best]));
+    if (visit(fresh_[best])) insert(scores_[best], fresh_[best]);
     scores_[best] = kNoScore;
   }
   stage_ = Stage::kExpand;
+}
+
+void Walk::insert(float score, Slot slot) {
+  if (goal_.filter != nullptr) {
+    pool_.insert_mixed(score, slot, allowed(slot));
+  } else {
+    pool_.insert(score, slot, allowed(slot));
+  }
 }
 
 bool Walk::step() {
@@ -113,8 +121,14 @@ void Walk::score() {
     return;
   }
   view_->codes->score(query_, kept_.data(), count_, scores_.data());
-  for (std::size_t i = 0; i < count_; ++i) {
-    if (scores_[i] > pool_.limit()) pool_.insert(scores_[i], kept_[i], allowed(kept_[i]));
+  if (goal_.filter != nullptr) {
+    for (std::size_t i = 0; i < count_; ++i) {
+      if (scores_[i] > pool_.limit()) pool_.insert_mixed(scores_[i], kept_[i], allowed(kept_[i]));
+    }
+  } else {
+    for (std::size_t i = 0; i < count_; ++i) {
+      if (scores_[i] > pool_.limit()) pool_.insert(scores_[i], kept_[i], allowed(kept_[i]));
+    }
   }
   if (const Slot next = pool_.peek_next(); next != kNoSlot) {
     const Slot* row = view_->graph->row(next);

@@ -43,6 +43,7 @@ class Walk {
  private:
   enum class Stage { kExpand, kFilter, kScore, kRefine, kDone };
 
+  void insert(float score, Slot slot);
   void expand();
   void touch_factors() const;
   void score();
