@@ -35,6 +35,7 @@ SEGMENT_FOLDER = "segments"
 FORMAT = 1
 APPLICATION_ID = 0x6761706C  # "gapl": tells our file from any other SQLite file of that name
 DURABILITY = {"full": "FULL", "normal": "NORMAL"}
+CACHE_KIB = 16_384  # of pages that a reading connection keeps; with SQLite's 2,000 most keys miss
 CHUNK = 500  # keys of one IN (...) list; SQLite's oldest limit on variables is 999
 
 TABLES = """
@@ -223,6 +224,7 @@ class Catalog(GapTables, RowTables):
                 connection = sqlite3.connect(
                     uri, uri=True, isolation_level=None, check_same_thread=False, timeout=30.0
                 )
+                connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         try:
             with self._damage():
                 yield connection
