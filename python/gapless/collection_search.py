@@ -22,7 +22,7 @@ from .query.repeat import key_of
 from .query.routes import Routing, embed
 from .query.searcher import Searcher
 from .query.stored import keys_of_likes, stored_rows
-from .query.wishes import Wishes
+from .query.wishes import Wishes, refuse_beside_cursor, refuse_many_frozen
 from .rerank.pairs import PairScores, score_pairs
 from .results.hits import Hits
 from .stages.compile import with_stages
@@ -158,7 +158,7 @@ class SearchMethods:
             Keep the ranking as it is now, of 1,000 items or `window`, so that ``hits.cursor`` gives
             its next pages whatever is written meanwhile: no item twice, none left out.
         cursor : str, optional
-            Of an earlier page; no question is asked then, and only `limit` counts.
+            Of an earlier page, whose question it goes on with: nothing but `limit` goes beside it.
         stages : sequence of stages, optional
             The same as a list: `gapless.stages.stages.VectorSearch`, `Filter`, `Fuse`, `Rerank`,
             ...; what they say may not be said again.
@@ -183,6 +183,7 @@ class SearchMethods:
         """
         self._storage.live()
         if cursor is not None:
+            refuse_beside_cursor(locals())
             return self._searcher.page(cursor, limit)
         # A search with vectors is over in microseconds; to plan it again would take longer.
         again = None
@@ -281,6 +282,7 @@ class SearchMethods:
         def vectors_under(version: AlignmentVersion | None, routing: Routing) -> list[QueryVector]:
             return embed_batch(self._storage.schema, self._encoders, version, batch, routing)
 
+        refuse_many_frozen(wishes, batch.count)
         stages = wishes.pop("stages", None)
         return self._searcher.answer(
             vectors_under, self._wishes(stages, **wishes), questions=batch.questions()

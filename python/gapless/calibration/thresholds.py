@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InvalidArgument
+from ..given import as_number
 from ..query.routes import Plan
 from ..results.ranking import Ranking
 from ..schema import Schema
@@ -31,14 +32,15 @@ def check_confidence(minimum: float | None, method: str, reason: str) -> float |
     """
     if minimum is None:
         return None
-    if not _is_number(minimum) or not 0.0 <= minimum <= 1.0:
-        raise InvalidArgument(f"min_confidence is {minimum!r}: give a probability from 0 to 1")
+    value = as_number(minimum)
+    if value is None or not 0.0 <= value <= 1.0:
+        raise InvalidArgument(f"min_confidence is {minimum!r:.60}: give a probability from 0 to 1")
     if method != "calibrated":
         raise InvalidArgument(
-            f"min_confidence={minimum:g} needs probabilities and this search fuses by {method!r} "
+            f"min_confidence={value:g} needs probabilities and this search fuses by {method!r} "
             f"({reason}): call calibrate() with pairs or positives of every pair type searched"
         )
-    return float(minimum)
+    return value
 
 
 def check_score(
@@ -72,8 +74,9 @@ def check_score(
         groups = [list(asked)]
         given = dict.fromkeys(asked, minimum)
     for field, value in given.items():
-        if not _is_number(value) or not math.isfinite(value):
-            raise InvalidArgument(f"min_score is {value!r} for {field!r}: give a finite cosine")
+        number = as_number(value)
+        if number is None or not math.isfinite(number):
+            raise InvalidArgument(f"min_score is {value!r:.60} for {field!r}: give a finite cosine")
     for group in groups:
         kinds = {
             (schema.fields[field].space, modality, schema.fields[field].modality): (
@@ -114,7 +117,3 @@ def _incomparable(
         "min_confidence= after calibrate(), give min_score={field: score} for a single kind of "
         "query, or search one field"
     )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ..alignment.versions import AlignmentVersion
 from ..batch import as_array, as_matrix
 from ..errors import InvalidArgument, InvalidVector
+from ..given import is_word
 from ..schema import Schema
 from .encoders import Encoders, QueryVector
 from .routes import Homes, Routing
@@ -57,9 +58,9 @@ def read_batch(
         raise InvalidArgument(
             f"vectors is a {type(vectors).__name__}: give a dict of space to query vectors (n, dim)"
         )
-    if modality is not None and (not isinstance(modality, str) or not modality or not vectors):
+    if modality is not None and (not is_word(modality) or not vectors):
         raise InvalidArgument(
-            f"modality is {modality!r}: give the modality of the query vectors, together with "
+            f"modality is {modality!r:.60}: give the modality of the query vectors, together with "
             "vectors={space: queries}"
         )
     counts: dict[str, int] = {}

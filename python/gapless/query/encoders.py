@@ -182,7 +182,7 @@ def _checked(schema: Schema, own: OwnEncoders) -> dict[tuple[str, str], Any]:
                 "to encoder, such as {'text': encoder}"
             )
         for modality, encoder in by_modality.items():
-            if not callable(getattr(encoder, "encode", None)):
+            if isinstance(encoder, str) or not callable(getattr(encoder, "encode", None)):
                 raise InvalidArgument(
                     f"encoders[{space!r}][{modality!r}] is a {type(encoder).__name__}: give an "
                     "object with encode(items) -> (n, dim)"

@@ -90,12 +90,14 @@ class Fuse:
     def __post_init__(self) -> None:
         if not isinstance(self.method, str) or self.method not in ("auto", *FUSIONS):
             raise InvalidArgument(
-                f"fusion is {self.method!r}: choose one of auto, {', '.join(FUSIONS)}"
+                f"fusion is {self.method!r:.60}: choose one of auto, {', '.join(FUSIONS)}"
             )
         if self.combine is not None and (
             not isinstance(self.combine, str) or self.combine not in COMBINES
         ):
-            raise InvalidArgument(f"combine is {self.combine!r}; use one of {', '.join(COMBINES)}")
+            raise InvalidArgument(
+                f"combine is {self.combine!r:.60}; use one of {', '.join(COMBINES)}"
+            )
 
     @property
     def parameters(self) -> dict[str, Any]:

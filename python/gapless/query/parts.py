@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ..batch import read_id
 from ..errors import InvalidArgument
+from ..given import as_number, is_listed, is_word
 
 __all__ = ["ItemId", "Part", "read_parts"]
 
@@ -79,25 +80,23 @@ class Part:
                 "a Part with a vector names its space, and no other does: "
                 "Part(vector=q, space='clip')"
             )
+        if self.space is not None and not is_word(self.space):
+            raise InvalidArgument(f"space is {self.space!r:.60}: give the name of a space")
         if given[0] in ("text", "image", "audio"):
             if self.modality not in (None, given[0]):
                 raise InvalidArgument(
-                    f"modality is {self.modality!r} for a part with {given[0]}: leave it out"
+                    f"modality is {self.modality!r:.60} for a part with {given[0]}: leave it out"
                 )
             object.__setattr__(self, "modality", given[0])
-        elif self.modality is not None and (
-            not isinstance(self.modality, str) or not self.modality or self.like is not None
-        ):
+        elif self.modality is not None and (not is_word(self.modality) or self.like is not None):
             raise InvalidArgument(
-                f"modality is {self.modality!r}: give the modality of the query vectors, together "
-                "with vectors={space: q}"
+                f"modality is {self.modality!r:.60}: give the modality of the query vectors, "
+                "together with vectors={space: q}"
             )
         if self.box is not None:
             object.__setattr__(self, "box", _box(self.box, self.image))
-        number = isinstance(self.weight, (int, float, np.number))
-        if isinstance(self.weight, bool) or not (
-            number and WEIGHTS[0] <= abs(self.weight) <= WEIGHTS[1]
-        ):
+        weight = as_number(self.weight)
+        if weight is None or not WEIGHTS[0] <= abs(weight) <= WEIGHTS[1]:
             raise InvalidArgument(
                 f"weight is {self.weight!r:.40}: give a number from {WEIGHTS[0]:g} to "
                 f"{WEIGHTS[1]:g}, below 0 for what the items are not to be like"
@@ -125,9 +124,9 @@ def read_parts(
         raise InvalidArgument(
             f"vectors is a {type(vectors).__name__}: give a dict of space to query vector"
         )
-    if modality is not None and (not isinstance(modality, str) or not modality or not vectors):
+    if modality is not None and (not is_word(modality) or not vectors):
         raise InvalidArgument(
-            f"modality is {modality!r}: give the modality of the query vectors, together with "
+            f"modality is {modality!r:.60}: give the modality of the query vectors, together with "
             "vectors={space: q}"
         )
     asked = [] if text is None else [Part(text=text)]
@@ -137,13 +136,12 @@ def read_parts(
         Part(vector=vector, space=space, modality=modality)
         for space, vector in (vectors or {}).items()
     ]
-    if like is not None:
-        asked += [Part(like=item) for item in _listed(like)]
-    for part in () if parts is None else parts:
+    asked += [Part(like=item) for item in _listed(like)]
+    for part in _listed(parts):
         if not isinstance(part, Part):
             raise InvalidArgument(f"parts holds {part!r:.60}: give gapless.Part objects")
         asked.append(part)
-    for part in () if negatives is None else _listed(negatives):
+    for part in _listed(negatives):
         unlike = Part(text=part) if isinstance(part, str) else part
         if not isinstance(unlike, Part):
             raise InvalidArgument(
@@ -159,16 +157,18 @@ def read_parts(
 
 
 def _listed(given: Any) -> list[Any]:
-    alone = isinstance(given, (str, bytes, Part, Mapping)) or not isinstance(given, Iterable)
-    return [given] if alone else list(given)
+    """Give a list of what is one, of one thing alone, and of nothing."""
+    if given is None:
+        return []
+    return [given] if isinstance(given, (Part, Mapping)) or not is_listed(given) else list(given)
 
 
-def _box(box: object, image: object) -> tuple[float, float, float, float]:
+def _box(box: Any, image: object) -> tuple[float, float, float, float]:
     wanted = "give (left, top, right, bottom) in pixels, or in shares from 0.0 to 1.0"
     if image is None:
         raise InvalidArgument("box names a region of an image, and this part has none")
-    if isinstance(box, (str, bytes)) or not isinstance(box, Iterable):
-        raise InvalidArgument(f"box is {box!r}: {wanted}")
+    if not is_listed(box):
+        raise InvalidArgument(f"box is {box!r:.60}: {wanted}")
     edges = tuple(box)
     numbers = all(
         isinstance(edge, (int, float, np.number)) and not isinstance(edge, bool) for edge in edges

@@ -13,6 +13,7 @@ from ..alignment.versions import AlignmentVersion, home_of
 from ..batch import known_fields
 from ..calibration.samples import PairType
 from ..errors import InvalidArgument, InvalidVector, SpaceMismatch, UnknownField
+from ..given import as_number, is_listed
 from ..schema import Schema
 from ..segments import Index
 from .encoders import Encoders, QueryVector, query_rows
@@ -20,6 +21,8 @@ from .parts import WEIGHTS, ItemId, Part
 from .region import crop
 
 __all__ = ["Homes", "Plan", "Routing", "choose_fields", "embed", "plan"]
+
+MOST_LISTS = 256  # every candidate of each is scored in all others
 
 Weights: TypeAlias = "Mapping[str, float]"
 Stored: TypeAlias = "Callable[[ItemId], Mapping[str, np.ndarray[Any, np.dtype[np.float32]]]]"
@@ -115,12 +118,12 @@ def choose_fields(
     """
     chosen = _chosen(schema, fields)
     if filter_modality is not None:
-        wanted = [filter_modality] if isinstance(filter_modality, str) else list(filter_modality)
+        wanted = list(filter_modality) if is_listed(filter_modality) else [filter_modality]
         having = list(dict.fromkeys(schema.fields[name].modality for name in chosen))
         for one in wanted:
-            if one not in having:
+            if not isinstance(one, str) or one not in having:
                 raise InvalidArgument(
-                    f"filter_modality is {one!r}: the fields searched hold "
+                    f"filter_modality is {one!r:.60}: the fields searched hold "
                     f"{', '.join(map(repr, having))}"
                 )
         chosen = [name for name in chosen if schema.fields[name].modality in wanted]
@@ -132,8 +135,10 @@ def choose_fields(
             f"routes is a {type(routes).__name__}: give a dict of query modality to fields"
         )
     for modality, names in (schema.routes if routes is None else routes).items():
-        if isinstance(names, str) or not isinstance(names, Iterable):
-            raise InvalidArgument(f"routes[{modality!r}] is {names!r}: give a list of fields")
+        if not isinstance(modality, str):
+            raise InvalidArgument(f"routes names {modality!r:.60}: give the modality of queries")
+        if not is_listed(names):
+            raise InvalidArgument(f"routes[{modality!r}] is {names!r:.60}: give a list of fields")
         table[modality] = tuple(known_fields(schema, names))
     return Routing(tuple(chosen), fields is not None, _weights(schema, chosen, weights), table)
 
@@ -182,7 +187,7 @@ def plan(
     Raises
     ------
     InvalidArgument
-        For a modality that the alignment does not map.
+        For a modality that the alignment does not map, and for more than 256 lists.
     SpaceMismatch
         For fields that no part can reach.
     """
@@ -212,6 +217,11 @@ def plan(
                 f"field {name!r} lives in space {space!r}, which this query does not reach: add "
                 f"vectors={{{space!r}: q}} or leave the field out"
             )
+    if len(routes) > MOST_LISTS:
+        raise InvalidArgument(
+            f"the {len(vectors)} query vectors make {len(routes)} lists over the fields that they "
+            f"reach, and a search fuses {MOST_LISTS} at most: give fewer parts, items or fields"
+        )
     if alignment is not None:
         for vector, name, _ in routes:
             known = maps[name].query if name in maps else None
@@ -317,8 +327,8 @@ def _like(
 def _chosen(schema: Schema, fields: Iterable[str] | None) -> list[str]:
     if fields is None:
         return list(schema.fields)
-    if isinstance(fields, str) or not isinstance(fields, Iterable):
-        raise InvalidArgument(f"fields is {fields!r}: give a list of names, such as ['image']")
+    if not is_listed(fields):
+        raise InvalidArgument(f"fields is {fields!r:.60}: give a list of names, such as ['image']")
     chosen = list(dict.fromkeys(known_fields(schema, fields)))
     if not chosen:
         raise InvalidArgument("fields is empty: name at least one, or give None for all")
@@ -336,18 +346,15 @@ def _weights(schema: Schema, chosen: Sequence[str], weights: Weights | None) -> 
             raise InvalidArgument(
                 f"weights names {name!r}, which is not searched: add it to fields or leave it out"
             )
-        value = (weights or {})[name]
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, (int, float, np.number))
-            or not (value == 0 or WEIGHTS[0] <= value <= WEIGHTS[1])
-        ):
+        given = (weights or {})[name]
+        value = as_number(given)
+        if value is None or not (value == 0 or WEIGHTS[0] <= value <= WEIGHTS[1]):
             raise InvalidArgument(
-                f"weights[{name!r}] is {value!r:.40}: give 0, or a number from "
+                f"weights[{name!r}] is {given!r:.40}: give 0, or a number from "
                 f"{WEIGHTS[0]:g} to {WEIGHTS[1]:g}; what items are not to be like is a Part of "
                 "negative weight"
             )
-        share[name] = float(value)
+        share[name] = value
     if not any(share.values()):
         raise InvalidArgument(
             "every weight is 0: give at least one searched field a weight above 0"

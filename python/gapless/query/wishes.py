@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
-
-import numpy as np
 
 from ..batch import whole
 from ..calibration.thresholds import MinScore
 from ..errors import InvalidArgument
 from ..filters.dialects import FilterLike
+from ..given import as_flag, as_number
 from ..rerank.how import Rerank, as_rerank
+from ..results.pages import LISTS
 from ..schema import Schema
 from .fusion import Fuse
 from .routes import Routing
 from .run import DEPTH, ROW_RULES
 
-__all__ = ["Wishes"]
+__all__ = ["Wishes", "refuse_beside_cursor", "refuse_many_frozen"]
 
 FROZEN = 1_000  # items of a ranking that is to be paged through
 
@@ -68,18 +69,16 @@ class Wishes:
         for name in ("window", "ef", "threads"):
             if getattr(self, name) is not None:
                 put(name, whole(name, getattr(self, name)))
-        given = self.fusion if isinstance(self.fusion, Fuse) else Fuse(self.fusion)
-        put("fusion", given if self.combine is None else replace(given, combine=self.combine))
+        put("fusion", _fuse(self.fusion, self.combine))
         put("timeout", _seconds(self.timeout))
+        put("diversity", _share(self.diversity))
+        put("freeze", as_flag("freeze", self.freeze))
+        put("explain", as_flag("explain", self.explain))
         if self.rerank is not None:
             put("rerank", as_rerank(self.rerank))
-        if self.diversity is not None and not (
-            isinstance(self.diversity, (int, float, np.number))
-            and not isinstance(self.diversity, bool)
-            and 0.0 <= self.diversity <= 1.0
-        ):
+        if self.group_by is None and self.group_size != 1:
             raise InvalidArgument(
-                f"diversity is {self.diversity!r}: give a number from 0, relevance alone, to 1"
+                f"group_size is {self.group_size!r:.60} and nothing is grouped: give group_by= too"
             )
         if self.freeze and self.group_by is not None:
             raise InvalidArgument("freeze pages through hits and group_by makes groups: give one")
@@ -172,16 +171,71 @@ class Wishes:
                 )
             if not isinstance(rule, str) or rule not in ROW_RULES:
                 raise InvalidArgument(
-                    f"rows is {rule!r}: choose one of {', '.join(ROW_RULES)}, for all fields or by "
-                    "field"
+                    f"rows is {rule!r:.60}: choose one of {', '.join(ROW_RULES)}, for all "
+                    "fields or by field"
                 )
         return known
+
+
+def refuse_beside_cursor(given: Mapping[str, Any]) -> None:
+    """Refuse what a page that a cursor names was asked for with.
+
+    Parameters
+    ----------
+    given : mapping of argument to value
+        Those of a search, of which nothing but `limit` may differ from what it is by default.
+
+    Raises
+    ------
+    InvalidArgument
+    """
+    usual = {field.name: field.default for field in fields(Wishes)}
+    for name, value in given.items():
+        if name not in ("self", "cursor", "limit") and value is not usual.get(name):
+            raise InvalidArgument(
+                f"{name}= is given beside cursor=, which goes on with the question of its first "
+                "page: give cursor and limit alone, or search again without a cursor"
+            )
+
+
+def refuse_many_frozen(given: Mapping[str, Any], questions: int) -> None:
+    """Refuse to freeze more rankings than are kept, as the first of them would be lost at once.
+
+    Raises
+    ------
+    InvalidArgument
+    """
+    if questions > LISTS and given.get("freeze", False) is not False:
+        raise InvalidArgument(
+            f"freeze= is given for {questions} questions and {LISTS} rankings are kept: ask fewer "
+            "at once, or without freeze="
+        )
+
+
+def _fuse(given: str | Fuse, combine: str | None) -> Fuse:
+    fuse = given if isinstance(given, Fuse) else Fuse(given)
+    if combine is None:
+        return fuse
+    if fuse.combine not in (None, combine):
+        raise InvalidArgument(
+            f"combine is {combine!r:.60} and fusion has {fuse.combine!r}: give one of them"
+        )
+    return replace(fuse, combine=combine)
+
+
+def _share(diversity: float | None) -> float | None:
+    share = as_number(diversity)
+    if diversity is not None and (share is None or not 0.0 <= share <= 1.0):
+        raise InvalidArgument(
+            f"diversity is {diversity!r:.60}: give a number from 0, relevance alone, to 1"
+        )
+    return share
 
 
 def _seconds(timeout: float | None) -> float | None:
     if timeout is None:
         return None
-    number = isinstance(timeout, (int, float, np.number)) and not isinstance(timeout, bool)
-    if not number or not timeout > 0 or not np.isfinite(timeout):
-        raise InvalidArgument(f"timeout is {timeout!r}: give seconds, more than 0, or None")
-    return float(timeout)
+    seconds = as_number(timeout)
+    if seconds is None or not 0.0 < seconds < math.inf:
+        raise InvalidArgument(f"timeout is {timeout!r:.60}: give seconds, more than 0, or None")
+    return seconds

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..batch import whole
 from ..errors import InvalidArgument
 from ..filters.place import parse_place
+from ..given import is_listed
 from .cache import ScoreCache
 from .scorers import Query, VectorScorer, as_scorer, reranker_named
 
@@ -172,9 +173,9 @@ def as_rerank(given: Any) -> Rerank:
     return given if isinstance(given, Rerank) else Rerank(given)
 
 
-def _names(what: str, given: object) -> tuple[str, ...]:
+def _names(what: str, given: Any) -> tuple[str, ...]:
     listed = (given,) if isinstance(given, str) else given
-    if isinstance(listed, Iterable):
+    if is_listed(listed):
         names = tuple(listed)
         if names and all(isinstance(name, str) and name for name in names):
             if len(set(names)) == len(names):

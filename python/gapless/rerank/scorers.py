@@ -77,7 +77,7 @@ class EncoderScorer:
                 f"encoders is {self.encoders!r:.60}: give a dict of modality to encoder"
             )
         for modality, encoder in self.encoders.items():
-            if not callable(getattr(encoder, "encode", None)):
+            if isinstance(encoder, str) or not callable(getattr(encoder, "encode", None)):
                 raise InvalidArgument(
                     f"encoders[{modality!r}] is a {type(encoder).__name__}: give an object with "
                     "encode(items) -> (n, dim)"

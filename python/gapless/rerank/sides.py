@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ..arrays import as_matrix
 from ..batch import known_fields, read_id
 from ..errors import InvalidArgument, UnknownField
+from ..given import is_listed
 from ..index_rows import count_rows
 from ..item_keys import keys_of
 from ..row_labels import row_labels
@@ -46,8 +47,8 @@ def read_side(what: str, given: Any, storage: Storage, fields: Iterable[str] | N
     InvalidArgument, UnknownField, UnknownId, InvalidVector
         See `score_pairs`.
     """
-    if isinstance(fields, str):
-        raise InvalidArgument(f"fields is {fields!r}: give a list of names, such as [{fields!r}]")
+    if fields is not None and not is_listed(fields):
+        raise InvalidArgument(f"fields is {fields!r:.60}: give a list of names, such as ['image']")
     schema = storage.schema
     chosen = tuple(schema.fields if fields is None else known_fields(schema, fields))
     if not isinstance(given, Mapping):
@@ -61,7 +62,7 @@ def read_side(what: str, given: Any, storage: Storage, fields: Iterable[str] | N
     if kinds[0] == "vectors":
         return _vectors(what, given, storage, chosen)
     items = given[kinds[0]]
-    if isinstance(items, (str, bytes)) or not isinstance(items, Iterable):
+    if not is_listed(items):
         items = [items]
     listed = list(items)
     if not listed or (kinds[0] == "text" and not all(isinstance(t, str) and t for t in listed)):
@@ -72,7 +73,7 @@ def read_side(what: str, given: Any, storage: Storage, fields: Iterable[str] | N
 def _stored(what: str, given: Any, storage: Storage, fields: tuple[str, ...]) -> Side:
     if isinstance(given, (str, int, np.integer)):
         given = [given]
-    if isinstance(given, bytes) or not isinstance(given, Iterable):
+    if not is_listed(given):
         raise InvalidArgument(f"{what} is {given!r:.60}: give {FORMS}")
     names = [read_id(item, i) for i, item in enumerate(given)]
     if not names:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..errors import InvalidArgument, UnknownField
+from ..given import is_listed
 from ..query.fusion import Fuse
 from ..rerank.how import Rerank
 from ..schema import Schema
@@ -120,7 +121,7 @@ def with_stages(stages: Iterable[Any], schema: Schema, given: Mapping[str, Any])
 
 def _listed(stages: Iterable[Any]) -> list[Stage]:
     allowed = ", ".join(kind.__name__ for kind in ORDER)
-    if isinstance(stages, (str, Mapping)) or not isinstance(stages, Iterable):
+    if isinstance(stages, Mapping) or not is_listed(stages):
         raise InvalidArgument(
             f"stages is a {type(stages).__name__}: give a list of {allowed}; "
             "stages_from_json(text) makes one of JSON"
