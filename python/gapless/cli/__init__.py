@@ -1,6 +1,6 @@
 """The command line (extra ``cli``).
 
-``gapless demo``, ``index``, ``search``, ``info``, ``diagnose`` and ``eval``.
+``gapless demo``, ``index``, ``search``, ``info``, ``diagnose``, ``convert`` and ``eval``.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import typer
 
 from gapless.cli.console import Group, help_of
+from gapless.cli.convert import convert
 from gapless.cli.demo import demo
 from gapless.cli.diagnose import diagnose
 from gapless.cli.evaluate import evaluate
@@ -28,6 +29,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, index, search, info, diagnose):
+for command in (demo, index, search, info, diagnose, convert):
     app.command(help=help_of(command))(command)
 app.command("eval", help=help_of(evaluate))(evaluate)
