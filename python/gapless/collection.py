@@ -206,6 +206,11 @@ class Collection(SearchMethods, TuneMethods, GapMethods):
 
         It changes no answer and no guarantee: a write is safe when it returns. Large collections
         do it by themselves. Searches go on meanwhile; other writes wait.
+
+        Raises
+        ------
+        StorageError
+            When a segment cannot be written. Nothing is lost by that.
         """
         self._storage.checkpoint()
 

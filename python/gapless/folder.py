@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from .catalog import FILE_NAME
-from .errors import InvalidArgument, NotACollection
+from .errors import InvalidArgument, NotACollection, StorageError
 from .schema import Schema
 from .segments import FOLDER, SUFFIX, fsync
 
@@ -43,6 +43,8 @@ def prepare_folder(path: Path, schema: Schema | None) -> None:
         For a schema of another type.
     NotACollection
         When the folder holds something else, or nothing and there is no schema. Nothing is made.
+    StorageError
+        When it cannot be made.
     """
     if schema is not None and not isinstance(schema, Schema):
         raise InvalidArgument(f"schema is a {type(schema).__name__}: give a gapless.Schema")
@@ -62,9 +64,15 @@ def prepare_folder(path: Path, schema: Schema | None) -> None:
                 "give a new or empty folder"
             )
     made = [folder for folder in (path, *path.parents) if not folder.exists()]
-    path.mkdir(parents=True, exist_ok=True)
-    for folder in made:
-        fsync(folder.parent)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        for folder in made:
+            fsync(folder.parent)
+    except OSError as error:
+        raise StorageError(
+            f"{path} cannot be made ({error}): see that {path.parent} can be written to and the "
+            "disk has room, or give another folder"
+        ) from error
 
 
 def _own(entry: Path) -> bool:

@@ -25,13 +25,20 @@ class FileLock:
     CollectionLocked
         When another opener holds it; the message names its process id.
     StorageError
-        When the file system cannot lock files.
+        When the folder cannot be written to, or the file system cannot lock files.
     """
 
     def __init__(self, path: Path) -> None:
         self._fd = -1
         self._pid = os.getpid()
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise StorageError(
+                f"{path} cannot be opened for writing ({error}), and opening a collection takes "
+                "its lock: see that the folder can be written to and the disk has room, or copy "
+                "it to where that is so"
+            ) from error
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -46,8 +53,9 @@ class FileLock:
             raise StorageError(
                 f"{path} cannot be locked ({error}): put the collection on a local disk"
             ) from error
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        with contextlib.suppress(OSError):  # a full disk: the lock holds, and names nobody
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         self._fd = fd
 
     def release(self) -> None:

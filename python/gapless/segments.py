@@ -12,7 +12,7 @@ from typing import TypeAlias
 from . import _core
 from .catalog import SEGMENT_FOLDER as FOLDER
 from .catalog import SegmentRow
-from .errors import CorruptFile, InvalidArgument
+from .errors import CorruptFile, InvalidArgument, StorageError
 from .schema import Field, Schema
 
 __all__ = [
@@ -47,15 +47,26 @@ def write_segment(folder: Path, schema: Schema, field: str, index: Index, seq: i
 
     The order is the guarantee: `save` writes ``*.tmp``, fsyncs it, renames it and fsyncs the
     folder. Only then may the caller commit the row returned.
+
+    Raises
+    ------
+    StorageError
+        When the file cannot be written. What is pending stays so.
     """
     position = list(schema.fields).index(field)
     slug = re.sub(r"[^A-Za-z0-9]+", "-", field).strip("-")[:24] or "field"
     name = f"{position:02d}-{slug}-{seq:012d}{SUFFIX}"
     target = folder / FOLDER / name
-    if not target.parent.is_dir():
-        target.parent.mkdir()
-        fsync(folder)
-    index.save(os.fspath(target))
+    try:
+        if not target.parent.is_dir():
+            target.parent.mkdir()
+            fsync(folder)
+        index.save(os.fspath(target))
+    except OSError as error:
+        raise StorageError(
+            f"{target} cannot be written ({error}): every write is safe in the catalogue; see that "
+            "the disk has room and the folder can be written to, and call checkpoint() again"
+        ) from error
     return SegmentRow(name, seq, len(index))
 
 

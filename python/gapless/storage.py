@@ -16,10 +16,10 @@ from .alignment.sums import RunningSums
 from .alignment.versions import active_alignment
 from .batch import Batch
 from .calibration.stored import Calibrations
-from .catalog import Catalog, ItemRow, check_durability
+from .catalog import FILE_NAME, Catalog, ItemRow, check_durability
 from .checkpoints import CheckpointPolicy
 from .cohorts import Cohorts
-from .errors import GaplessError, InvalidArgument, StorageError
+from .errors import CorruptFile, GaplessError, InvalidArgument, StorageError
 from .folder import LOCK_NAME, prepare_folder
 from .index_rows import labels, present, put, replay
 from .known_items import KnownItems
@@ -69,6 +69,15 @@ class Storage(GapStorage):
         self._lock = FileLock(path / LOCK_NAME)
         try:
             self._load(Catalog(path, schema, durability))
+        except (TypeError, ValueError, LookupError, OverflowError, AttributeError) as error:
+            self.release()
+            if isinstance(error, GaplessError):
+                raise
+            # SQLite checks no content: a damaged page gives values that nothing here has written.
+            raise CorruptFile(
+                f"{path / FILE_NAME} holds what gapless does not write ({error}): "
+                "restore the folder from a backup"
+            ) from error
         except BaseException:
             self.release()
             raise

@@ -77,6 +77,31 @@ def test_a_pending_vector_of_the_wrong_length_is_noticed(folded: Path) -> None:
         gl.open(folded)
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE alignment_fields SET map = zeroblob(9)",
+        "UPDATE alignments SET details = '[]'",
+        "INSERT OR REPLACE INTO cohorts VALUES ('caption', 3, x'000000')",
+        "UPDATE segments SET rows = 'many'",
+        "UPDATE segments SET file = x'ff'",
+        "INSERT INTO pending (field, key, vector) VALUES ('caption', 'three', NULL)",
+    ],
+)
+def test_content_of_the_catalogue_that_nothing_here_writes_is_named(
+    folded: Path, damage: str
+) -> None:
+    with gl.open(folded) as col:
+        col.align("center", tolerance=1.0)
+    db = sqlite3.connect(folded / "catalog.sqlite")
+    assert db.execute(damage).rowcount
+    db.commit()
+    db.close()
+    for _ in range(2):  # and no lock stays behind
+        with pytest.raises(CorruptFile):
+            gl.open(folded)
+
+
 def test_a_damaged_catalogue_is_named(folded: Path) -> None:
     (folded / "catalog.sqlite").write_bytes(b"\x00" * 5000)
     with pytest.raises(CorruptFile, match=r"catalog\.sqlite"):

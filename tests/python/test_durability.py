@@ -380,7 +380,7 @@ def test_a_write_does_not_fail_because_folding_does(
     with pytest.warns(RuntimeWarning, match="every write is safe"):
         col.remove([0, 1])
     assert len(col) == len(col.search(vectors={"clip": np.ones(DIM)}, limit=50)) == 18
-    with pytest.raises(FileExistsError):
+    with pytest.raises(StorageError, match=r"cannot be written .*call checkpoint\(\) again"):
         col.checkpoint()
     wanted = answers(col)
     with pytest.warns(RuntimeWarning, match="every write is safe"):
