@@ -247,6 +247,7 @@ class SearchMethods:
         images: Sequence[Any] | None = None,
         vectors: Mapping[str, npt.ArrayLike] | None = None,
         *,
+        audios: Sequence[Any] | None = None,
         modality: str | None = None,
         **wishes: Any,
     ) -> list[Hits]:
@@ -254,9 +255,9 @@ class SearchMethods:
 
         Parameters
         ----------
-        texts, images : sequence, length n, optional
-            What the encoders take, encoded together; with both, question i is composed of text i
-            and image i.
+        texts, images, audios : sequence, length n, optional
+            What the encoders take, encoded together; with several, question i is composed of text
+            i and image i.
         vectors : mapping of space to array-like (n, dim), optional
             Query vectors of your own, or (n, tokens, dim) for late interaction.
         modality : str, optional
@@ -275,7 +276,7 @@ class SearchMethods:
             As `search`.
         """
         self._storage.live()
-        batch = read_batch(texts, images, vectors, modality)
+        batch = read_batch(texts, images, audios, vectors, modality)
         if not batch.count:
             return []
 

@@ -200,6 +200,10 @@ def test_encoders_of_ones_own_take_any_modality(tmp_path: Path) -> None:
         col.upsert(["a", "b"], {"image": toy.encode(["abc", "abcdef"])})
         assert col.search("abc").ids[0] == "a"
         assert col.search(audio="abcdef").ids[0] == "b"
+        many = col.search_many(audios=["abcdef", "a"])
+        assert many == [col.search(audio="abcdef"), col.search(audio="a")]
+        with pytest.raises(InvalidArgument, match="texts and audios are 1 and 2 long"):
+            col.search_many(["a"], audios=["a", "b"])
         picture = np.zeros((10, 20), np.uint8)
         picture[:5, :10] = 6
         found = col.search(parts=[gl.Part(image=picture, box=(0, 0, 10, 5))])
@@ -268,7 +272,10 @@ def test_a_batch_answers_as_single_questions_do(col: Collection, rows: dict[str,
             alone = col.search(vectors={"clip": query}, fusion=fusion, limit=5)
             assert hits.ids == alone.ids
             np.testing.assert_allclose(hits.scores, alone.scores, rtol=1e-6)
-            assert hits.explanation == hits.explanation
+            told, wanted = hits.explanation["hits"], alone.explanation["hits"]
+            for one, other in zip(told, wanted, strict=True):
+                ranks = [[part["rank"] for part in own["contributions"]] for own in (one, other)]
+                assert ranks[0] == ranks[1]
     assert col.search_many(vectors={"clip": queries[:0]}) == []
     with pytest.raises(InvalidArgument, match="30 and 29"):
         col.search_many(vectors={"clip": queries, "dino": rows["look"][:29]})

@@ -95,7 +95,7 @@ def test_what_planning_refuses_is_refused_the_second_time(
                 col.search(vectors={"clip": bad}, limit=5)
         with pytest.raises(InvalidVector, match="masked"):
             masked = np.ma.masked_less(np.ma.array(query), 0.0)
-            col.search(vectors={"clip": masked}, limit=5)  # type: ignore[dict-item]
+            col.search(vectors={"clip": masked}, limit=5)
         with pytest.raises(InvalidArgument, match=r"limit is 5\.0"):
             col.search(vectors={"clip": query}, limit=5.0)  # type: ignore[arg-type]
     col.close()
@@ -110,3 +110,69 @@ def test_keys_tell_apart_what_is_not_the_same() -> None:
     assert key_of({"a": {"$in": [1, 2]}}) == key_of({"a": {"$in": [1, 2]}})
     assert key_of({"a": 1}) != key_of({"a": True})
     assert key_of(x for x in "ab") is None
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_number_beyond_float32_is_refused_without_a_warning(
+    col: Collection, rng: np.random.Generator
+) -> None:
+    query = rng.normal(size=DIM)
+    for _ in range(2):
+        col.search(vectors={"clip": query})
+        with pytest.raises(InvalidVector, match="NaN or infinity"):
+            col.search(vectors={"clip": query * 1e200})
+
+
+def test_arrays_of_every_kind_ask_the_same(col: Collection, rng: np.random.Generator) -> None:
+    query = rng.normal(size=DIM).astype(np.float16).astype(np.float64)
+    wide = np.zeros((DIM, 3))
+    wide[:, 1] = query
+    frozen = query.copy()
+    frozen.setflags(write=False)
+    wanted = col.search(vectors={"clip": query.tolist()})
+    for same in (
+        query, query.astype(np.float16), query.astype(np.float32), query.astype(np.longdouble),
+        query.astype(">f8"), query.astype(">f4"), wide[:, 1], query[::-1].copy()[::-1], frozen,
+        query.view(np.recarray), 1e30 * query, tuple(query),
+    ):  # fmt: skip
+        for _ in range(2):
+            hits = col.search(vectors={"clip": same})
+            assert hits.ids == wanted.ids
+            np.testing.assert_allclose(hits.scores, wanted.scores, rtol=1e-6)
+
+
+def test_what_changes_in_a_callers_hands_is_seen(col: Collection, rng: np.random.Generator) -> None:
+    col.upsert(range(N), metadata=[{"n": i} for i in range(N)])
+    query = rng.normal(size=DIM)
+    given: dict[str, Any] = {
+        "filter": {"n": {"$in": [1, 2]}}, "weights": {"image": 1.0}, "fields": ["image", "caption"],
+    }  # fmt: skip
+
+    def ids() -> set[Any]:
+        return set(col.search(vectors={"clip": query}, fusion="minmax", limit=N, **given).ids)
+
+    assert ids() == ids() == {1, 2}
+    given["filter"]["n"]["$in"].append(3)
+    assert ids() == {1, 2, 3}
+    before = col.search(vectors={"clip": query}, fusion="minmax", **given).scores
+    given["weights"]["image"] = 5.0
+    assert col.search(vectors={"clip": query}, fusion="minmax", **given).scores != before
+    query[:] = -query
+    assert col.search(vectors={"clip": query}, fusion="minmax", **given).scores != before
+
+
+def test_fields_that_fill_and_empty_are_seen(tmp_path: Path, rng: np.random.Generator) -> None:
+    rows = rng.normal(size=(N, DIM))
+    with gl.open(tmp_path / "f", mixed_schema()) as col:
+        col.upsert(range(N), {"image": rows})
+        for fusion in ("rrf", "minmax", "cohort"):
+            for fill in (True, False, True):
+                for _ in range(2):
+                    hits = col.search(vectors={"clip": rows[0]}, fusion=fusion)
+                    found = {part.field for hit in hits for part in hit.contributions}
+                    assert ("caption" in found) is ("c0" in col)
+                if fill:
+                    col.upsert([f"c{i}" for i in range(5)], {"caption": rows[:5]})
+                else:
+                    col.remove([f"c{i}" for i in range(5)])
+            col.remove([f"c{i}" for i in range(5)])

@@ -88,8 +88,9 @@ def test_a_value_of_a_wrong_kind_is_refused_by_its_name(col: Collection, name: s
 
 def test_a_message_stays_short_whatever_was_given(col: Collection) -> None:
     for name in ("fields", "filter_modality", "fusion", "combine", "rows", "timeout", "diversity"):
+        given: dict[str, Any] = {"vectors": {"clip": Q}, name: "x" * 10_000}
         with pytest.raises(InvalidArgument) as caught:
-            col.search(vectors={"clip": Q}, **{name: "x" * 10_000})
+            col.search(**given)
         assert len(str(caught.value)) < 500
 
 
@@ -108,7 +109,7 @@ def test_arguments_that_contradict_each_other_are_refused(col: Collection) -> No
         ({"fields": ["image"], "weights": {"caption": 3}}, "not searched"),
     ):
         with pytest.raises(InvalidArgument, match=message):
-            col.search(**asked, **wrong)  # type: ignore[arg-type]
+            col.search(**asked, **wrong)
 
 
 def test_more_lists_or_pages_than_can_be_kept_are_refused(col: Collection) -> None:

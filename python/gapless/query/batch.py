@@ -26,13 +26,14 @@ class Batch:
 
     texts: tuple[str, ...] | None
     images: tuple[Any, ...] | None
+    audios: tuple[Any, ...] | None
     vectors: Mapping[str, npt.NDArray[Any]]
     modality: str | None
     count: int
 
     def questions(self) -> list[dict[str, Any]]:
         """Give what was asked in each question but for its vectors."""
-        given = {"text": self.texts, "image": self.images}
+        given = {"text": self.texts, "image": self.images, "audio": self.audios}
         return [
             {part: items[i] for part, items in given.items() if items is not None}
             for i in range(self.count)
@@ -42,6 +43,7 @@ class Batch:
 def read_batch(
     texts: Sequence[str] | None,
     images: Sequence[Any] | None,
+    audios: Sequence[Any] | None,
     vectors: Mapping[str, npt.ArrayLike] | None,
     modality: str | None,
 ) -> Batch:
@@ -64,7 +66,7 @@ def read_batch(
             "vectors={space: queries}"
         )
     counts: dict[str, int] = {}
-    for name, given in (("texts", texts), ("images", images)):
+    for name, given in (("texts", texts), ("images", images), ("audios", audios)):
         if given is None:
             continue
         if isinstance(given, (str, bytes)) or not isinstance(given, Sequence):
@@ -84,7 +86,8 @@ def read_batch(
         counts[f"vectors[{space!r}]"] = len(array)
     if not counts:
         raise InvalidArgument(
-            "there is nothing to search for: give texts=, images= or vectors={space: queries}"
+            "there is nothing to search for: give texts=, images=, audios= or vectors={space: "
+            "queries}"
         )
     if len(set(counts.values())) > 1:
         raise InvalidArgument(
@@ -94,6 +97,7 @@ def read_batch(
     return Batch(
         None if texts is None else tuple(texts),
         None if images is None else tuple(images),
+        None if audios is None else tuple(audios),
         arrays,
         modality,
         next(iter(counts.values())),
@@ -116,7 +120,8 @@ def embed_batch(
     """
     homes = Homes(schema, alignment, routing)
     found: list[QueryVector] = []
-    for modality, items in (("text", batch.texts), ("image", batch.images)):
+    asked = (("text", batch.texts), ("image", batch.images), ("audio", batch.audios))
+    for modality, items in asked:
         if items is not None:
             homes.check(modality)
             found += encoders.encode(modality, items, homes(modality))

@@ -89,7 +89,8 @@ class Repeat:
         GaplessError
             What `search` raises, in words of its own; ask that one then.
         """
-        found = self.native.ask([vectors[space] for space in self.spaces])
+        with np.errstate(over="ignore"):  # of a float64 beyond float32, which is refused as inf
+            found = self.native.ask([vectors[space] for space in self.spaces])
         return self.finish(Ranking(self.lists, *found))
 
 

@@ -122,7 +122,7 @@ class Wishes:
             most = max(most, self.how.top_k or self.depth)
         if self.freeze:
             return max(most, self.window or FROZEN)
-        if self.diversity or self.group_by is not None:
+        if self.diversity or self.group_by is not None or self.min_score is not None:
             most = max(most, self.depth)
         return most
 
