@@ -142,3 +142,33 @@ def test_numbers_that_floats_cannot_hold_have_a_sign() -> None:
     assert as_number(-(10**400)) == -np.inf
     assert as_number(np.float16(0.5)) == 0.5
     assert as_number(True) is as_number(np.bool_(True)) is as_number("1") is None
+
+
+def test_parameters_of_a_fusion_are_checked_when_they_are_given() -> None:
+    no_numbers: list[Any] = ["x", np.nan, np.inf, 10**400, [1], True, 1j, {}]
+    for name in ("rrf_k", "phi", "gamma", "sigma", "lower"):
+        for value in no_numbers:
+            with pytest.raises(InvalidArgument, match=f"{name} is .*: give a finite number"):
+                gl.Fuse("rrf", **{name: value})
+    wrong: dict[str, Any] = {"rank_base": 1.0, "norm": 5, "complete_ranks": 1, "combine": "mean"}
+    for name, value in wrong.items():
+        with pytest.raises(InvalidArgument, match=f"{name} is {value!r}"):
+            gl.Fuse("rrf", **{name: value})
+    with pytest.raises(InvalidArgument, match="Fuse is 5: give a dict"):
+        gl.Fuse.from_dict(5)  # type: ignore[arg-type]
+    read = gl.Fuse("rrf", rrf_k=np.float32(20), rank_base=np.int64(0))
+    assert read.to_dict() == {"method": "rrf", "rrf_k": 20.0, "rank_base": 0}
+    assert {type(value) for value in read.parameters.values()} == {float, int}
+
+
+def test_stages_and_retrievers_take_any_number_and_refuse_what_is_none(col: Collection) -> None:
+    assert gl.VectorSearch("image", weight=np.float32(0.5)).weight == 0.5
+    for made in (
+        lambda: gl.VectorSearch("image", weight=10**400),
+        lambda: gl.stages_to_json(5),  # type: ignore[arg-type]
+        lambda: gl.AdaptiveRetriever(col, min_confidence=10**400),
+        lambda: gl.AdaptiveRetriever(5),  # type: ignore[arg-type]
+        lambda: gl.KeywordRouter(visual_words=5)("a photo"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(InvalidArgument, match=r"is .*: give"):
+            made()

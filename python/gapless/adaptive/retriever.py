@@ -18,6 +18,7 @@ from ..errors import (
     RerankError,
     SpaceMismatch,
 )
+from ..given import as_number
 from ..rerank.cache import key_of
 from ..results.hits import Hits
 from .merge import merged
@@ -91,16 +92,18 @@ class AdaptiveRetriever:
         for name, given in (("router", router), ("confidence", confidence)):
             if given is not None and not callable(given):
                 raise InvalidArgument(f"{name} is {given!r:.60}: give a function")
-        number = isinstance(min_confidence, (int, float)) and not isinstance(min_confidence, bool)
-        if not number or not math.isfinite(min_confidence):
-            raise InvalidArgument(f"min_confidence is {min_confidence!r}: give a number")
-        if confidence is None and not 0.0 <= min_confidence <= 1.0:
+        if not callable(getattr(collection, "search", None)):
+            raise InvalidArgument(f"collection is {collection!r:.60}: give an open Collection")
+        least = as_number(min_confidence)
+        if least is None or not math.isfinite(least):
+            raise InvalidArgument(f"min_confidence is {min_confidence!r:.60}: give a number")
+        if confidence is None and not 0.0 <= least <= 1.0:
             raise InvalidArgument(
-                f"min_confidence is {min_confidence!r}: give a probability from 0 to 1"
+                f"min_confidence is {min_confidence!r:.60}: give a probability from 0 to 1"
             )
         self.collection = collection
         self.router = KeywordRouter.of(collection.schema) if router is None else router
-        self.min_confidence = float(min_confidence)
+        self.min_confidence = least
         self.fallback = () if fallback is None else tuple(read_routes("fallback", fallback))
         self.max_steps = whole("max_steps", max_steps)
         self.confidence = confidence

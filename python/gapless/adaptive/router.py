@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from ..errors import InvalidArgument
+from ..given import is_listed
 from ..schema import Schema
 from ..stages.stages import stage_name
 
@@ -182,8 +183,8 @@ class KeywordRouter:
 
 
 def _mentioned(question: str, words: Iterable[str]) -> str | None:
-    if isinstance(words, str):
-        raise InvalidArgument(f"words is {words!r}: give a list of words")
+    if not is_listed(words):
+        raise InvalidArgument(f"words is {words!r:.60}: give a list of words")
     text = f" {' '.join(WORD.findall(question.casefold()))} "
     places = {word: text.find(f" {word} ") for word in sorted(words)}
     found = [word for word in places if places[word] >= 0]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from ..batch import whole
 from ..calibration.result import FEW_PAIRS, CalibrationResult
 from ..calibration.samples import PairType, type_name
 from ..cohorts import Cohorts
 from ..errors import InvalidArgument
+from ..given import as_flag, as_number, is_word
 from ..segments import Index
 from .routes import Plan
 
@@ -17,6 +20,7 @@ __all__ = ["COMBINES", "FUSIONS", "Fuse", "choose_fusion"]
 
 MIN_COHORT = 10  # rows of a field below which "auto" does not trust their mean and deviation
 COMBINES = ("max", "noisy_or", "mean_logit")
+NUMBERS = ("rrf_k", "phi", "gamma", "sigma", "lower")
 FUSIONS = (
     "rrf",
     "rrf_qdrant",
@@ -68,7 +72,8 @@ class Fuse:
     Raises
     ------
     InvalidArgument
-        For an unknown method or combine.
+        For an unknown method or combine, and parameters of the wrong kind; what is out of a
+        method's range is refused by the search.
 
     Examples
     --------
@@ -99,6 +104,16 @@ class Fuse:
                 f"combine is {self.combine!r:.60}; use one of {', '.join(COMBINES)}"
             )
 
+        for name in NUMBERS:
+            _put_number(self, name)
+        if self.rank_base is not None:
+            object.__setattr__(self, "rank_base", whole("rank_base", self.rank_base, 0))
+        if self.norm is not None and not is_word(self.norm):
+            raise InvalidArgument(f"norm is {self.norm!r:.60}: give a name; see gapless.fuse")
+        if self.complete_ranks is not None:
+            told = as_flag("complete_ranks", self.complete_ranks)
+            object.__setattr__(self, "complete_ranks", told)
+
     @property
     def parameters(self) -> dict[str, Any]:
         """The parameters that were given, by name."""
@@ -118,11 +133,23 @@ class Fuse:
         InvalidArgument
             For unknown names or values.
         """
+        if not isinstance(given, Mapping):
+            raise InvalidArgument(f"Fuse is {given!r:.60}: give a dict, as to_dict makes it")
         known = [field.name for field in fields(cls)]
         for name in given:
             if name not in known:
                 raise InvalidArgument(f"Fuse has no {name!r}: it takes {', '.join(known)}")
         return cls(**given)
+
+
+def _put_number(fuse: Fuse, name: str) -> None:
+    given = getattr(fuse, name)
+    value = as_number(given)
+    if given is None:
+        return
+    if value is None or not math.isfinite(value):
+        raise InvalidArgument(f"{name} is {given!r:.60}: give a finite number")
+    object.__setattr__(fuse, name, given if isinstance(given, int) else value)
 
 
 def choose_fusion(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -13,6 +12,7 @@ import numpy as np
 from ..batch import whole
 from ..errors import InvalidArgument, InvalidFilter
 from ..filters.dialects import as_expression
+from ..given import as_number
 from ..query.fusion import Fuse
 from ..rerank.how import Rerank
 
@@ -190,7 +190,7 @@ def _word(what: str, value: object) -> None:
 
 
 def _number(what: str, value: object, low: float, high: float) -> float:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not low <= value <= high:  # type: ignore[arg-type, operator]
+    number = as_number(value)
+    if number is None or not low <= number <= high:
         raise InvalidArgument(f"{what} is {value!r:.60}: give a number from {low:g} to {high:g}")
-    return float(value)  # type: ignore[arg-type]
+    return number

@@ -8,6 +8,7 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from ..errors import InvalidArgument
+from ..given import is_listed
 from ..rerank.how import Rerank
 from ..rerank.scorers import VectorScorer
 from .stages import STAGES, Stage, stage_name
@@ -37,6 +38,8 @@ def stages_to_json(stages: Iterable[Any]) -> str:
       {"stage_type": "rank_fusion", "method": "rrf"}
     ]
     """
+    if not is_listed(stages):
+        raise InvalidArgument(f"stages is {stages!r:.60}: give a list of stages")
     lines = []
     for i, stage in enumerate(stages):
         name = stage_name(stage)
