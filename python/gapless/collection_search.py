@@ -180,6 +180,18 @@ class SearchMethods:
         InvalidFilter, UnknownField, UnknownId, InvalidVector, SpaceMismatch, RerankError, Timeout
         MissingModelFile, MissingExtra
             See `gapless.errors`.
+
+        Examples
+        --------
+        >>> import gapless as gl, numpy as np, tempfile
+        >>> schema = gl.Schema({"clip": gl.Space(dim=4)}, {"image": gl.Field("clip", "image"),
+        ...                                                "caption": gl.Field("clip", "text")})
+        >>> with gl.open(tempfile.mkdtemp(), schema) as col:
+        ...     rows = {"image": np.eye(3, 4), "caption": np.eye(3, 4)}
+        ...     col.upsert(["a", "b", "c"], rows, [{"year": year} for year in (2018, 2021, 2024)])
+        ...     hits = col.search(vectors={"clip": [0, 2, 1, 0]}, filter={"year": {"$gte": 2020}})
+        >>> [(hit.id, hit.field, hit.metadata) for hit in hits]
+        [('b', 'image', {'year': 2021}), ('c', 'image', {'year': 2024})]
         """
         self._storage.live()
         if cursor is not None:
@@ -299,7 +311,26 @@ class SearchMethods:
     ) -> PairScores:
         """Score pairs that you name, such as images with their texts, instead of searching.
 
-        See `gapless.rerank.pairs.score_pairs` for the arguments and what it gives.
+        Parameters
+        ----------
+        a, b : list of ids, or {kind: list}
+            ``["id", ...]``, ``{"text": [...]}``, ``{"image": [...]}``, ``{"audio": [...]}``, or
+            ``{"vectors": {name: rows (n, dim)}}`` of spaces in `a` and of fields in `b`; a side of
+            one goes with every one of the other.
+        fields : sequence of str, optional
+            Fields that the second side stands in; all that the first reaches by default.
+        query_fields : sequence of str, optional
+            Fields whose rows stand for stored items of the first side; all by default.
+
+        Returns
+        -------
+        PairScores
+            Aligned cosines and calibrated probabilities (n, routes).
+
+        Raises
+        ------
+        InvalidArgument, UnknownField, UnknownId, InvalidVector, SpaceMismatch
+            See `gapless.rerank.pairs.score_pairs`.
         """
         self._storage.live()
         with self._storage.scoring(None) as (version, maps, _):

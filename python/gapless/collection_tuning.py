@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from .query.fusion import Fuse
 from .results.hits import Hits
 from .tuning.collect import DEPTH, collect
 from .tuning.result import TuneResult
@@ -76,7 +77,13 @@ class TuneMethods:
             fusion=found.fusion,
             method=method,
             metric=metric,
-            combine=str(wishes.get("combine") or "mean_logit"),
+            combine=_combine(**wishes),
             folds=folds,
             seed=seed,
         )
+
+
+def _combine(fusion: Any = None, combine: str | None = None, **_: Any) -> str:
+    """How the searches made one probability of an item's."""
+    told = fusion.combine if combine is None and isinstance(fusion, Fuse) else combine
+    return str(told or "mean_logit")

@@ -13,6 +13,7 @@ import pytest
 import gapless as gl
 from collection_kit import DIM
 from gapless import _core
+from gapless.collection_tuning import _combine
 from gapless.errors import InvalidArgument
 from gapless.query.parts import Part
 from gapless.tuning.collect import collect
@@ -146,3 +147,9 @@ def test_bad_questions_are_refused(paired: gl.Collection) -> None:
         collect(paired.search, {"q": {"parts": [half], "fusion": "rrf"}})
     with pytest.raises(InvalidArgument, match="no encoder for a text query"):
         collect(paired.search, {"q": "a dog"})
+
+
+def test_the_combine_of_a_fusion_is_the_one_learnt_for() -> None:
+    assert _combine() == "mean_logit"
+    assert _combine(fusion="calibrated", combine="max", limit=3) == "max"
+    assert _combine(fusion=gl.Fuse("calibrated", combine="noisy_or")) == "noisy_or"
