@@ -13,6 +13,7 @@ import pytest
 import gapless as gl
 from gapless.collection import Collection
 from gapless.errors import InvalidArgument
+from gapless.query import arrange
 from gapless.stages.stages import Filter, GroupBy, Limit, VectorSearch
 from gapless.stages.text import stages_from_json, stages_to_json
 
@@ -150,6 +151,29 @@ def test_diversity_spreads_what_is_alike(col: Collection, rows: dict[str, Rows])
         col.search(**asked(rows), diversity=2)
 
 
+def test_what_scores_too_low_makes_room_for_others(col: Collection, rows: dict[str, Rows]) -> None:
+    wishes = asked(rows) | {"fusion": "minmax", "weights": {"image": 0.1, "caption": 9.0}}
+    least = {"image": 0.7, "caption": 2.0}  # by the image alone, which hardly counts for the order
+    cosines = rows["image"] @ rows["image"][7]
+    cosines /= np.linalg.norm(rows["image"], axis=1) * np.linalg.norm(rows["image"][7])
+    order = col.search(**wishes, limit=N, window=N).ids
+    good = [item for item in order if cosines[item] >= 0.7]
+    assert good[:5] != order[:5]
+    assert col.search(**wishes, window=N, limit=5, min_score=least).ids == good[:5]
+    assert col.search(**wishes, window=N, limit=5, offset=4, min_score=least).ids == good[4:9]
+
+
+def test_diversity_leaves_nothing_out(
+    col: Collection, rows: dict[str, Rows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many are wanted beyond those that are compared with each other."""
+    monkeypatch.setattr(arrange, "MOST_SPREAD", 40)
+    plain = col.search(**asked(rows), limit=150)
+    spread = col.search(**asked(rows), limit=150, diversity=0.5)
+    assert set(spread.ids[:40]) == set(plain.ids[:40])
+    assert spread.ids[40:] == plain.ids[40:]
+
+
 def test_stages_are_another_spelling(col: Collection, rows: dict[str, Rows]) -> None:
     stages = [
         VectorSearch("image", top_k=200),
@@ -159,8 +183,8 @@ def test_stages_are_another_spelling(col: Collection, rows: dict[str, Rows]) -> 
         GroupBy("doc"),
         Limit(4),
     ]
-    query = {"vectors": {"clip": rows["image"][7]}}
-    said = {
+    query: dict[str, Any] = {"vectors": {"clip": rows["image"][7]}}
+    said: dict[str, Any] = {
         "fields": ["image", "caption"],
         "quotas": {"image": 200, "caption": 200},
         "filter": {"year": {"$lt": 2020}},

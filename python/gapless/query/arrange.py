@@ -88,7 +88,7 @@ class Arranger:
         return hits
 
     def _spread(self, hits: Hits, diversity: float) -> Hits:
-        """Choose one by one what is good and unlike what was chosen before."""
+        """Choose one by one what is good and unlike what was chosen before; the rest follow."""
         some = hits[: min(MOST_SPREAD, max(self.wishes.depth, self.wishes.needed))]
         if not len(some):
             return some
@@ -106,7 +106,7 @@ class Arranger:
         )
         worth = relevance(some.scores, some.fusion)
         order = mmr(worth, alike, len(some), trade_off=1.0 - diversity)
-        return some.take(order.tolist())
+        return hits.take([*order.tolist(), *range(len(some), len(hits))])
 
     def _reranked(self, hits: Hits, how: Rerank) -> Hits:
         schema = self.scored.schema
