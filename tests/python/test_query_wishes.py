@@ -153,14 +153,15 @@ def test_diversity_spreads_what_is_alike(col: Collection, rows: dict[str, Rows])
 
 def test_what_scores_too_low_makes_room_for_others(col: Collection, rows: dict[str, Rows]) -> None:
     wishes = asked(rows) | {"fusion": "minmax", "weights": {"image": 0.1, "caption": 9.0}}
-    least = {"image": 0.7, "caption": 2.0}  # by the image alone, which hardly counts for the order
     cosines = rows["image"] @ rows["image"][7]
     cosines /= np.linalg.norm(rows["image"], axis=1) * np.linalg.norm(rows["image"][7])
     order = col.search(**wishes, limit=N, window=N).ids
-    good = [item for item in order if cosines[item] >= 0.7]
-    assert good[:5] != order[:5]
+    lowest = cosines[order[:5]].min() + 1e-4  # one of the first five does not reach it
+    good = [item for item in order if cosines[item] >= lowest]
+    assert len(good) > 5
+    least = {"image": lowest, "caption": 2.0}  # by the image, which hardly counts for the order
     assert col.search(**wishes, window=N, limit=5, min_score=least).ids == good[:5]
-    assert col.search(**wishes, window=N, limit=5, offset=4, min_score=least).ids == good[4:9]
+    assert col.search(**wishes, window=N, limit=2, offset=4, min_score=least).ids == good[4:6]
 
 
 def test_diversity_leaves_nothing_out(
