@@ -25,6 +25,7 @@ from gapless.query.parts import Part
 from gapless.rerank.how import Rerank
 from gapless.rerank.scorers import EncoderScorer, VectorScorer, register_reranker
 from gapless.results.hits import Hit, Hits
+from gapless.results.row import Row
 from gapless.schema import Field, Schema, Space
 from gapless.stages.stages import Diversify, Filter, GroupBy, Limit, MinConfidence, VectorSearch
 from gapless.stages.text import stages_from_json, stages_to_json
@@ -50,6 +51,7 @@ __all__ = [
     "Part",
     "Rerank",
     "Route",
+    "Row",
     "Schema",
     "Space",
     "VectorScorer",
