@@ -84,6 +84,12 @@ class RowTables:
         with self._damage():
             return [row[0] for row in self._writer.execute("SELECT DISTINCT field FROM pending")]
 
+    def waits(self, field: str, after: int, last: int) -> bool:
+        """Whether a write to `field` with `after` < seq <= `last` is pending."""
+        query = "SELECT 1 FROM pending WHERE field = ? AND seq > ? AND seq <= ? LIMIT 1"
+        with self._damage():
+            return self._writer.execute(query, (field, after, last)).fetchone() is not None
+
     def pending(self, field: str, after: int, batch: int = 8192) -> Iterator[list[PendingRow]]:
         """Yield the last write of each row of `field` with seq > `after`, oldest first."""
         # With a single MAX(), SQLite takes the other columns from the row that has the maximum.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
@@ -22,6 +22,7 @@ __all__ = [
     "fsync",
     "load_segment",
     "make_index",
+    "refuse_forgotten",
     "remove_unnamed",
     "write_segment",
 ]
@@ -93,6 +94,53 @@ def load_segment(folder: Path, schema: Schema, field: str, row: SegmentRow) -> I
             f"{row.rows} rows of dim {schema.dim(field)} for field {field!r}: {remedy}"
         )
     return index
+
+
+def refuse_forgotten(
+    folder: Path,
+    schema: Schema,
+    named: Mapping[str, SegmentRow],
+    last: int,
+    waits: Callable[[str, int, int], bool],
+) -> None:
+    """See that files which no row names are what a checkpoint cut short has left.
+
+    A checkpoint names its segments and clears from `pending` what they hold in one transaction, so
+    a segment newer than the one named stands beside pending writes that it holds. Where there are
+    none, it was named once and the catalogue has lost that row: its rows are nowhere else. (Power
+    loss with durability "normal" may lose the pending writes, and then their numbers with them.)
+
+    Parameters
+    ----------
+    named : mapping of field to SegmentRow
+    last : int
+        Highest number ever given to a pending write.
+    waits : callable (field, after, last) -> bool
+        Whether `pending` has a write to the field with after < seq <= last.
+
+    Raises
+    ------
+    CorruptFile
+        Naming the file, or the field whose segment is newer than every write.
+    """
+    for field, row in named.items():
+        if row.seq > last:
+            raise CorruptFile(
+                f"{folder}: the segment of field {field!r} holds writes up to {row.seq}, and the "
+                f"catalogue has counted {last}: restore the folder from a backup"
+            )
+    fields = list(schema.fields)
+    for path in sorted((folder / FOLDER).glob(f"*{SUFFIX}")):
+        told = re.fullmatch(r"(\d+)-.*-(\d+)", path.stem)
+        if told is None or int(told[1]) >= len(fields):
+            continue
+        field, seq = fields[int(told[1])], int(told[2])
+        known = named[field].seq if field in named else 0
+        if known < seq <= last and not waits(field, known, seq):
+            raise CorruptFile(
+                f"{path} holds writes to field {field!r} that the catalogue has forgotten: "
+                "restore the folder from a backup, or move that file away to do without them"
+            )
 
 
 def remove_unnamed(folder: Path, named: Iterable[str]) -> list[str]:

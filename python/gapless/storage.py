@@ -31,6 +31,7 @@ from .segments import (
     fsync,
     load_segment,
     make_index,
+    refuse_forgotten,
     remove_unnamed,
     write_segment,
 )
@@ -95,6 +96,7 @@ class Storage(GapStorage):
             else make_index(self.schema, field)
             for field in self.schema.fields
         }
+        refuse_forgotten(self.path, self.schema, named, catalog.last_seq(), catalog.waits)
         remove_unnamed(self.path, (row.file for row in named.values()))
         for field, index in self.indexes.items():
             replay(catalog, field, index, named[field].seq if field in named else 0)

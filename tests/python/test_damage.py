@@ -68,6 +68,36 @@ def test_a_segment_of_another_collection_is_noticed(
         gl.open(folded)
 
 
+@pytest.mark.parametrize(
+    "loss", ["DELETE FROM segments", "UPDATE segments SET seq = 1 WHERE field = 'image'"]
+)
+def test_a_segment_that_the_catalogue_has_forgotten_is_named_and_kept(
+    folded: Path, loss: str
+) -> None:
+    before = files(folded)
+    db = sqlite3.connect(folded / "catalog.sqlite")
+    assert db.execute(loss).rowcount
+    if "UPDATE" in loss:
+        db.execute("UPDATE segments SET file = 'older.gap' WHERE field = 'image'")
+        shutil.copy(folded / FOLDER / before[0], folded / FOLDER / "older.gap")
+    db.commit()
+    db.close()
+    with pytest.raises(CorruptFile, match=r"00-image.*gap holds writes .* has forgotten"):
+        gl.open(folded)
+    assert set(before) <= set(files(folded))
+
+
+def test_a_count_of_writes_that_is_lost_is_named(folded: Path) -> None:
+    db = sqlite3.connect(folded / "catalog.sqlite")
+    db.execute("UPDATE sqlite_sequence SET seq = 3 WHERE name = 'pending'")
+    db.commit()
+    db.close()
+    with pytest.raises(
+        CorruptFile, match=r"holds writes up to \d+, and the catalogue has counted 3"
+    ):
+        gl.open(folded)
+
+
 def test_a_pending_vector_of_the_wrong_length_is_noticed(folded: Path) -> None:
     db = sqlite3.connect(folded / "catalog.sqlite")
     db.execute("INSERT INTO pending (field, key, vector) VALUES ('caption', 3, x'0000')")

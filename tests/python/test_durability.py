@@ -287,7 +287,7 @@ def test_leftovers_are_removed_and_foreign_files_are_not(
     with gl.open(path, mixed_schema()) as col:
         fill(col, rng)
     named = files(path)
-    for name in ("00-image-000000000999.gap", "00-image-000000000999.gap.tmp", "notes.txt"):
+    for name in ("00-image-000000000001.gap", "00-image-000000000999.gap.tmp", "notes.txt"):
         (path / FOLDER / name).write_bytes(b"half a file")
     gl.open(path).close()
     assert files(path) == sorted([*named, "notes.txt"])
