@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -137,21 +137,17 @@ def _refuse(options: list[str], what: str, source: Path) -> None:
 
 @contextmanager
 def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on stderr; yields a function that is told (done, all)."""
-    with Stages() as stages:
-        running: list[Any] = []
+    """Show a bar on stderr from its first step on; yields a function that is told (done, all)."""
+    with ExitStack() as stack:
+        advance: Callable[[int], None] | None = None
         before = 0
 
         def progress(done: int, total: int) -> None:
-            nonlocal before
-            if not running:
-                stage = stages.stage("convert", title, total)
-                running.extend((stage, stage.__enter__()))
-            running[1](done - before)
+            nonlocal advance, before
+            if advance is None:
+                stages = stack.enter_context(Stages())
+                advance = stack.enter_context(stages.stage("convert", title, total))
+            advance(done - before)
             before = done
 
-        try:
-            yield progress
-        finally:
-            if running:
-                running[0].__exit__(None, None, None)
+        yield progress

@@ -23,7 +23,7 @@ __all__ = ["MAGIC", "NpyHeader", "npy_header", "read_npy_header"]
 MAGIC = b"\x93NUMPY"
 LONGEST = 10_000  # that of numpy itself
 PARTS = {
-    "descr": r"'descr': *'([<>|=]?[a-zA-Z][0-9]{0,9})'",
+    "descr": r"'descr': *'([<>|=]?[biufcUSVmM][0-9]{1,9})'",
     "fortran_order": r"'fortran_order': *(True|False)",
     "shape": r"'shape': *\(([0-9, ]*)\)",
 }
