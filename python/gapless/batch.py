@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import operator
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -33,6 +34,7 @@ ItemId: TypeAlias = "str | int"
 Metadata: TypeAlias = "Mapping[str, Any]"
 
 INT64 = range(-(2**63), 2**63)
+SPLIT = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +225,10 @@ def _json(value: object, item: ItemId, position: int) -> str:
         )
     try:
         _check_keys(value)
-        return json.dumps(value, allow_nan=False, ensure_ascii=True, default=_refuse)
+        text = json.dumps(value, allow_nan=False, ensure_ascii=True, default=_refuse)
+        if "\\ud" in text:
+            _check_surrogates(value)
+        return text
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidArgument(
             f"metadata[{position}] of id {item!r} is not JSON: {error}. Use strings, finite "
@@ -243,6 +248,20 @@ def _check_keys(value: object) -> None:
         for inner in value:
             if isinstance(inner, (Mapping, list, tuple)):
                 _check_keys(inner)
+
+
+def _check_surrogates(value: object) -> None:
+    # JSON writes a character beyond the BMP like two lone surrogates, and they come back as one.
+    if isinstance(value, str):
+        if SPLIT.search(value):
+            raise ValueError(f"{value!r} holds a character that is split in two surrogates")
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            _check_surrogates(key)
+            _check_surrogates(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            _check_surrogates(inner)
 
 
 def _refuse(value: object) -> object:
