@@ -6,7 +6,9 @@ of its own, so that a crash is seen. What it says is one of:
 
 - *right*: every item and every answer is as it was;
 - *CorruptFile*, or *another error* of gapless.errors;
-- *wrong*: something is otherwise, and no error says so;
+- *wrong*: something is otherwise, and no error says so. Segments have checksums and are never
+  so. SQLite's pages have none, and of its log it takes a damaged end for one that a crash has cut
+  off, so here the catalogue and its log can be;
 - *foreign error*: an exception that gapless.errors does not have;
 - *crash*, or *hang*: more than 20 s of processor time.
 """
