@@ -291,8 +291,14 @@ class Catalog(GapTables, RowTables):
             return [row[0] for row in db.execute("SELECT id FROM items ORDER BY key")]
 
     def next_key(self) -> int:
-        """Key of the next new item; keys of removed items are never given again."""
+        """Key of the next new item, for who writes; keys of removed items are never given again."""
         return self._last("items") + 1
+
+    def key_bound(self) -> int:
+        """Look up a number above every key that has been committed; from any thread."""
+        with self._reading() as db:
+            row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'items'").fetchone()
+        return 1 if row is None else int(row[0]) + 1
 
     def insert_items(self, rows: Iterable[ItemRow]) -> None:
         """Add new items."""

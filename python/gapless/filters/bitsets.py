@@ -105,7 +105,7 @@ class FilterBitsets(Generic[T]):
         reading : callable
             Gives a context manager of a connection to the catalogue.
         size : int
-            Keys are below it, such as `Catalog.next_key()`.
+            Keys are below it, such as `Catalog.key_bound()`.
 
         Raises
         ------

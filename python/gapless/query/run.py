@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -138,8 +139,9 @@ def run(question: Plan, scored: Scored, wanted: Wanted, tries: int = TRIES) -> l
             return run(question, scored, wanted, tries - 1)
         raise
     if mixing:
-        return [_ranking(mix(found, plan.routes, indexes, limit), lists)]
-    return [_ranking(found if count == 1 else found[i], lists) for i in range(count)]
+        found = mix(found, plan.routes, indexes, limit)
+    offsets = [0, len(found.ids)] if count == 1 else found.offsets.tolist()
+    return _rankings(found, lists, offsets)
 
 
 def repeated(plan: Plan, scored: Scored, wanted: Wanted) -> _core.RepeatedSearch | None:
@@ -222,16 +224,22 @@ def _background(plan: Plan, scored: Scored, wanted: Wanted) -> Background:
     return found
 
 
-def _ranking(found: Any, lists: Sequence[SearchedList]) -> Ranking:
-    return Ranking(
-        tuple(lists),
-        found.scores,
-        found.ids,
-        found.ranks,
-        np.asarray(found.raw, np.float32),
-        found.normalised,
-        found.rows,
-    )
+def _rankings(found: Any, lists: tuple[SearchedList, ...], offsets: Sequence[int]) -> list[Ranking]:
+    """Cut what a batch found into the rankings of its questions."""
+    scores, keys, ranks = found.scores, found.ids, found.ranks
+    raw, normalised, rows = np.asarray(found.raw, np.float32), found.normalised, found.rows
+    return [
+        Ranking(
+            lists,
+            scores[first:last],
+            keys[first:last],
+            ranks[first:last],
+            raw[first:last],
+            normalised[first:last],
+            rows[first:last],
+        )
+        for first, last in pairwise(offsets)
+    ]
 
 
 def _lost(index: Index, keys: npt.NDArray[np.int64]) -> bool:

@@ -123,7 +123,9 @@ class Searcher:
                 if remember is not None and plain and storage.version == before:
                     spaces = tuple(dict.fromkeys(part.space for part, _, _ in asked.routes))
                     self._remember((remember, spaces, before), filled, call, cut)
-                return [self._page(hits, wishes) if wishes.freeze else hits[cut] for hits in found]
+                if wishes.freeze:
+                    return [self._page(hits, wishes) for hits in found]
+                return [_cut(hits, cut) for hits in found]
             answers = []
             for i, hits in enumerate(found):
                 one = filled if filled.questions == 1 else filled.only(i)
@@ -205,7 +207,7 @@ class Searcher:
         if expression is None:
             return None
         version, catalog = self._storage.metadata_version, self._storage.live()
-        bits = self._filters.of(expression, version, catalog._reading, catalog.next_key())
+        bits = self._filters.of(expression, version, catalog._reading, catalog.key_bound())
         return bits.made
 
 
@@ -229,23 +231,24 @@ class _Call:
     def whole(self, question: Plan, cut: slice, ranking: Ranking) -> Hits:
         """Make the hits of one question, those between two places."""
         found = self.made(question, ranking, self.storage.items_of(ranking.keys.tolist()))
-        return found if cut == slice(0, len(found)) else found[cut]
+        return _cut(found, cut)
 
     def hits(self, question: Plan, rankings: Sequence[Ranking]) -> list[Hits]:
         """Make the hits of every question."""
         keys = chain.from_iterable(ranking.keys.tolist() for ranking in rankings)
         items = iter(self.storage.items_of(list(keys)))
         return [
-            self.made(
-                question if len(rankings) == 1 else question.only(i),
-                ranking,
-                list(islice(items, len(ranking))),
-            )
+            self.made(question, ranking, list(islice(items, len(ranking))), i)
             for i, ranking in enumerate(rankings)
         ]
 
-    def made(self, question: Plan, ranking: Ranking, items: list[ItemRow | None]) -> Hits:
-        """Make hits of what was found, without what is not there or not good enough."""
+    def made(
+        self, question: Plan, ranking: Ranking, items: list[ItemRow | None], place: int = 0
+    ) -> Hits:
+        """Make hits of what was found, without what is not there or not good enough.
+
+        `place` is that of the question in its batch.
+        """
         kept = None
         if None in items:  # one removed while this search ran
             kept = np.array([item is not None for item in items], bool)
@@ -260,6 +263,7 @@ class _Call:
             items = [item for item, keep in zip(items, kept.tolist(), strict=True) if keep]
         plain, calibrated = None if self.maps else ranking.raw, None
         if self.explain:
+            question = question if question.questions == 1 else question.only(place)
             if self.maps:
                 plain = plain_cosines(ranking, question, self.scored)
             calibrated = self._probabilities(ranking, question)
@@ -295,6 +299,10 @@ class _Call:
             for label, span in catalog.spans(one.field, rows.tolist()).items():
                 found[one.field, label] = span
         return found
+
+
+def _cut(hits: Hits, cut: slice) -> Hits:
+    return hits if cut.start == 0 and len(hits) <= cut.stop else hits[cut]
 
 
 def plain_cosines(ranking: Ranking, question: Plan, scored: Scored) -> npt.NDArray[np.float32]:
