@@ -213,7 +213,8 @@ class Catalog(GapTables, RowTables):
                 raise
 
     @contextlib.contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Lend a connection that reads the last committed state; for any thread."""
         with self._pool_lock:
             if not self._open:
                 raise InvalidArgument(f"the collection {self.path.parent} is closed: open it again")
@@ -264,12 +265,12 @@ class Catalog(GapTables, RowTables):
 
     def count(self) -> int:
         """Count the items."""
-        with self._reading() as db:
+        with self.reading() as db:
             return int(db.execute("SELECT COUNT(*) FROM items").fetchone()[0])
 
     def keys_of(self, ids: Iterable[str | int]) -> list[int | None]:
         """Key of each id, None where there is no such item."""
-        with self._reading() as db:
+        with self.reading() as db:
             query = "SELECT key FROM items WHERE id = ?"
             rows = (db.execute(query, (item,)).fetchone() for item in ids)
             return [None if row is None else row[0] for row in rows]
@@ -277,7 +278,7 @@ class Catalog(GapTables, RowTables):
     def items(self, keys: Sequence[int]) -> dict[int, ItemRow]:
         """Fetch the items with these keys, by key; absent ones are left out."""
         found: dict[int, ItemRow] = {}
-        with self._reading() as db:
+        with self.reading() as db:
             for start in range(0, len(keys), CHUNK):
                 part = keys[start : start + CHUNK]
                 marks = ",".join("?" * len(part))
@@ -287,7 +288,7 @@ class Catalog(GapTables, RowTables):
 
     def ids(self) -> list[str | int]:
         """Every id, in order of first insertion."""
-        with self._reading() as db:
+        with self.reading() as db:
             return [row[0] for row in db.execute("SELECT id FROM items ORDER BY key")]
 
     def next_key(self) -> int:
@@ -296,7 +297,7 @@ class Catalog(GapTables, RowTables):
 
     def key_bound(self) -> int:
         """Look up a number above every key that has been committed; from any thread."""
-        with self._reading() as db:
+        with self.reading() as db:
             row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'items'").fetchone()
         return 1 if row is None else int(row[0]) + 1
 
@@ -328,7 +329,7 @@ class Catalog(GapTables, RowTables):
 
     def segments(self) -> dict[str, SegmentRow]:
         """Name the live segment of each field that has one."""
-        with self._reading() as db:
+        with self.reading() as db:
             query = "SELECT field, file, seq, rows FROM segments"
             return {row[0]: SegmentRow(*row[1:]) for row in db.execute(query)}
 

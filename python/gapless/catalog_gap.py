@@ -23,7 +23,7 @@ class GapTables:
     """The part of `Catalog` that concerns alignment, calibration and cohorts."""
 
     _writer: sqlite3.Connection
-    _reading: Callable[..., AbstractContextManager[sqlite3.Connection]]
+    reading: Callable[..., AbstractContextManager[sqlite3.Connection]]
 
     def add_alignment(
         self, method: str, details: Mapping[str, Any], maps: Mapping[str, bytes]
@@ -53,13 +53,13 @@ class GapTables:
 
     def alignments(self) -> list[tuple[int, str, bool, str]]:
         """Version, method, whether it is active, and details (JSON text) of every alignment."""
-        with self._reading() as db:
+        with self.reading() as db:
             query = "SELECT version, method, active, details FROM alignments ORDER BY version"
             return [(int(v), str(m), bool(a), d) for v, m, a, d in db.execute(query)]
 
     def alignment_maps(self, version: int) -> dict[str, bytes]:
         """Per-field maps of an alignment."""
-        with self._reading() as db:
+        with self.reading() as db:
             query = "SELECT field, map FROM alignment_fields WHERE version = ?"
             return dict(db.execute(query, (version,)).fetchall())
 
@@ -71,7 +71,7 @@ class GapTables:
 
     def calibration(self, alignment: int) -> str | None:
         """Fetch what `put_calibration` stored."""
-        with self._reading() as db:
+        with self.reading() as db:
             query = "SELECT details FROM calibrations WHERE alignment = ?"
             row = db.execute(query, (alignment,)).fetchone()
             return None if row is None else str(row[0])
@@ -85,7 +85,7 @@ class GapTables:
 
     def cohorts(self) -> dict[str, tuple[int, npt.NDArray[np.int64]]]:
         """Fetch the stored background samples, as `put_cohorts` takes them."""
-        with self._reading() as db:
+        with self.reading() as db:
             query = "SELECT field, rows, keys FROM cohorts"
             return {
                 field: (rows, np.frombuffer(keys, "<i8").astype(np.int64))

@@ -50,7 +50,7 @@ class RowTables:
     pending_bytes: int
     spanned: set[str]  # fields that have a span, or had one since this catalogue was opened
     _writer: sqlite3.Connection
-    _reading: Callable[[], AbstractContextManager[sqlite3.Connection]]
+    reading: Callable[[], AbstractContextManager[sqlite3.Connection]]
     _damage: Callable[[], AbstractContextManager[None]]
     _last: Callable[[str], int]
 
@@ -97,7 +97,7 @@ class RowTables:
             "SELECT key, vector, MAX(seq) FROM pending WHERE field = ? AND seq > ? "
             "GROUP BY key ORDER BY 3"
         )
-        with self._reading() as db:
+        with self.reading() as db:
             cursor = db.execute(query, (field, after))
             while rows := cursor.fetchmany(batch):
                 yield [PendingRow(label, vector) for label, vector, _ in rows]
@@ -128,7 +128,7 @@ class RowTables:
             return found
         # One look-up per row: SQLite answers a list of (key, ordinal) by reading the whole table.
         query = "SELECT start, stop FROM spans WHERE field = ? AND key = ? AND ordinal = ?"
-        with self._reading() as db:
+        with self.reading() as db:
             for label in labels:
                 row = db.execute(query, (field, label & KEYS, label >> SHIFT)).fetchone()
                 if row is not None:
@@ -145,6 +145,6 @@ class RowTables:
             "SELECT ordinal, start, stop FROM spans "
             "WHERE field = ? AND key = ? AND ordinal BETWEEN ? AND ?"
         )
-        with self._reading() as db:
+        with self.reading() as db:
             rows = db.execute(query, (field, key, first, last))
             return {ordinal: (start, stop) for ordinal, start, stop in rows}

@@ -318,8 +318,8 @@ def test_the_catalogue_is_read(tmp_path: Path) -> None:
         catalog.insert_items(
             ItemRow(key, f"i{key}", json.dumps({"year": 2000 + key}), None) for key in range(1, 9)
         )
-    keys = keys_where(catalog._reading, F("year") >= 2005)
+    keys = keys_where(catalog.reading, F("year") >= 2005)
     assert keys.dtype == np.int64
     assert keys.tolist() == [5, 6, 7, 8]
-    assert keys_where(catalog._reading, F.id() == "i3").tolist() == [3]
+    assert keys_where(catalog.reading, F.id() == "i3").tolist() == [3]
     catalog.close()

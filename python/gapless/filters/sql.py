@@ -67,7 +67,7 @@ def keys_where(reading: Reading, expression: Expression) -> npt.NDArray[np.int64
     Parameters
     ----------
     reading : callable
-        Gives a context manager of a connection to the catalogue, such as `Catalog._reading`.
+        Gives a context manager of a connection to the catalogue, such as `Catalog.reading`.
     expression : Expression
         The filter, whose size `as_expression` has checked.
     """

@@ -23,7 +23,6 @@ from ..results.pages import FrozenPages
 from ..results.probabilities import probabilities
 from ..results.ranking import Ranking, SearchedList
 from ..results.similarity import ItemSimilarity
-from ..row_labels import SHIFT
 from ..storage import Storage
 from .arrange import Arranger
 from .encoders import Encoders, QueryVector
@@ -207,7 +206,7 @@ class Searcher:
         if expression is None:
             return None
         version, catalog = self._storage.metadata_version, self._storage.live()
-        bits = self._filters.of(expression, version, catalog._reading, catalog.key_bound())
+        bits = self._filters.of(expression, version, catalog.reading, catalog.key_bound())
         return bits.made
 
 
@@ -294,8 +293,7 @@ class _Call:
         for j, one in enumerate(ranking.lists):
             if one.field not in catalog.spanned:
                 continue
-            there = np.flatnonzero(ranking.rows[:, j] >= 0)
-            rows = ranking.rows[there, j].astype(np.int64) << SHIFT | ranking.keys[there]
+            _, rows = ranking.best_rows(j)
             for label, span in catalog.spans(one.field, rows.tolist()).items():
                 found[one.field, label] = span
         return found
@@ -310,9 +308,8 @@ def plain_cosines(ranking: Ranking, question: Plan, scored: Scored) -> npt.NDArr
     found = np.full(ranking.raw.shape, np.nan, np.float32)
     for j, (part, name, _) in enumerate(question.routes):
         index = scored.indexes[name]
-        there = np.flatnonzero(ranking.rows[:, j] >= 0)
+        there, labels = ranking.best_rows(j)
         if part.vector.shape[2] != index.dim or not len(there):
             continue
-        labels = ranking.rows[there, j].astype(np.int64) << SHIFT | ranking.keys[there]
         found[there, j] = (index.vectors(labels) @ part.vector[0].T).mean(axis=1)
     return found

@@ -8,6 +8,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ..row_labels import SHIFT
+
 __all__ = ["Ranking", "SearchedList"]
 
 Float64: TypeAlias = "npt.NDArray[np.float64]"
@@ -75,6 +77,11 @@ class Ranking:
             self.normalised[positions],
             self.rows[positions],
         )
+
+    def best_rows(self, place: int) -> tuple[npt.NDArray[np.intp], Int64]:
+        """Tell which items have a row in the list at `place`, and the labels of their best rows."""
+        there = np.flatnonzero(self.rows[:, place] >= 0)
+        return there, self.rows[there, place].astype(np.int64) << SHIFT | self.keys[there]
 
     @classmethod
     def empty(cls, lists: tuple[SearchedList, ...] = ()) -> Ranking:

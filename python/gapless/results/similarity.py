@@ -16,7 +16,7 @@ from ..alignment.rows import MIN_NORM
 from ..alignment.versions import AlignmentVersion, home_of
 from ..calibration.result import CalibrationResult, PairCalibration
 from ..errors import UnknownId
-from ..row_labels import SHIFT, item_keys
+from ..row_labels import item_keys
 from ..schema import Schema
 from ..segments import Index
 from .ranking import Ranking
@@ -225,9 +225,8 @@ def candidate_rows(ranking: Ranking, fields: Mapping[str, Index]) -> dict[str, I
     found = {name: ranking.keys.copy() for name in fields}
     for j, asked in reversed(list(enumerate(ranking.lists))):  # the first list has the last word
         if asked.field in found and asked.weight >= 0:
-            rows = ranking.rows[:, j].astype(np.int64)
-            there = rows >= 0
-            found[asked.field][there] = rows[there] << SHIFT | ranking.keys[there]
+            there, labels = ranking.best_rows(j)
+            found[asked.field][there] = labels
     return found
 
 
