@@ -11,7 +11,6 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     initialize,
     invariant,
     precondition,
@@ -23,12 +22,13 @@ import gapless as gl
 from gapless.collection import Collection
 from gapless.errors import InvalidArgument
 from gapless.storage import CheckpointPolicy
+from machine_kit import ReopenedCollection
 
 IDS = st.one_of(st.integers(0, 6), st.sampled_from(["a", "b", "0", "1"]))
 FIELDS = st.sampled_from([("image",), ("caption",), ("image", "caption")])
 
 
-class CollectionMachine(RuleBasedStateMachine):
+class CollectionMachine(ReopenedCollection):
     """A collection against a dict and brute force in numpy."""
 
     folder: Path
@@ -84,21 +84,6 @@ class CollectionMachine(RuleBasedStateMachine):
         with pytest.raises(InvalidArgument):
             self.col.upsert([0, "fresh"], {"image": [[1, 0, 0], [0, 0, 0]]}, [{"n": 2}, {}])
 
-    @rule()
-    def checkpoint(self) -> None:
-        self.col.checkpoint()
-        assert self.col.stats()["pending_rows"] == 0
-
-    @rule()
-    def reopen(self) -> None:
-        self.col.close()
-        self.col = Collection(self.path, durability="normal", policy=self.policy)
-
-    @rule()
-    def drop_and_reopen(self) -> None:
-        self.col._storage.release()  # as a kill does: no checkpoint, nothing tidied
-        self.col = Collection(self.path, durability="normal", policy=self.policy)
-
     @rule(
         q=st.lists(st.integers(-3, 3), min_size=3, max_size=3).filter(any),
         limit=st.integers(1, 12),
@@ -130,10 +115,6 @@ class CollectionMachine(RuleBasedStateMachine):
             assert set(item.vectors) == set(rows) == set(item.fields)
             for field, row in rows.items():
                 np.testing.assert_allclose(item.vectors[field], row, atol=1e-6)
-
-    def teardown(self) -> None:
-        if hasattr(self, "col"):
-            self.col.close()
 
 
 def test_any_sequence_of_calls_agrees_with_a_dict(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     initialize,
     invariant,
     precondition,
@@ -24,6 +23,7 @@ from gapless.collection import Collection
 from gapless.errors import InvalidArgument, InvalidVector
 from gapless.row_labels import item_keys, ordinals, row_labels
 from gapless.storage import CheckpointPolicy
+from machine_kit import ReopenedCollection
 
 IDS = st.sampled_from([0, 1, "0", "1", "film", "talk"])
 ROW = st.lists(st.integers(-3, 3), min_size=3, max_size=3).filter(any)
@@ -33,7 +33,7 @@ SPAN = st.none() | st.tuples(st.integers(0, 9), st.integers(0, 9)).map(
 FILLED = "frame"
 
 
-class RowsMachine(RuleBasedStateMachine):
+class RowsMachine(ReopenedCollection):
     """A field of several rows beside one of one, against a dict."""
 
     folder: Path
@@ -103,21 +103,6 @@ class RowsMachine(RuleBasedStateMachine):
         with pytest.raises((InvalidArgument, InvalidVector)):
             self.col.upsert(ids, {FILLED: rows, "title": good[:2]}, spans=spans and {FILLED: spans})
 
-    @rule()
-    def checkpoint(self) -> None:
-        self.col.checkpoint()
-        assert self.col.stats()["pending_rows"] == 0
-
-    @rule()
-    def reopen(self) -> None:
-        self.col.close()
-        self.col = Collection(self.path, durability="normal", policy=self.policy)
-
-    @rule()
-    def drop_and_reopen(self) -> None:
-        self.col._storage.release()  # as a kill does: no checkpoint, nothing tidied
-        self.col = Collection(self.path, durability="normal", policy=self.policy)
-
     @precondition(lambda self: any(len(item[0]) for item in self.model.values()))
     @rule(data=st.data())
     def look_around(self, data: st.DataObject) -> None:
@@ -163,10 +148,6 @@ class RowsMachine(RuleBasedStateMachine):
         keys = np.unique(item_keys(rows))
         counts = np.array([np.sum(item_keys(rows) == key) for key in keys], np.int64)
         assert np.sort(row_labels(keys, counts)).tolist() == rows.tolist()
-
-    def teardown(self) -> None:
-        if hasattr(self, "col"):
-            self.col.close()
 
 
 def unit(rows: Any) -> npt.NDArray[np.float64]:
